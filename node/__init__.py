@@ -1,0 +1,1 @@
+"""Switchboard's node: the process that holds the WebSockets."""

@@ -1,0 +1,142 @@
+"""A batch of envelopes -> hub -> sockets -> receipts: the hot path of a node.
+
+Nothing here waits, makes a task or logs.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from node.disconnects import KICKED
+from node.frames import JSON_PROTOCOL, Codec, Message
+from node.hub import Hub
+from node.recent import RecentWrites
+from node.session import ClientSession, Proof
+from node.sockets import frame
+from router.codec import Answer, KickEnvelope, MessageEnvelope
+from router.model import Confirm, SessionId, UserId
+from router.receipts import Receipts
+from router.store.clock import StoreClock
+
+_REMEMBERED_WRITES: Final = 65_536
+_WRITTEN: Final = int(Confirm.WRITTEN)
+_DELIVERED: Final = int(Confirm.DELIVERED)
+
+
+class NodeDelivery:
+    """Writes messages to the sessions of this node; see `router.receiving.Recipient`.
+
+    Args:
+        hub: the sessions.
+        receipts: takes the answers.
+        clock: the store's time, for messages that expire.
+    """
+
+    def __init__(self, hub: Hub[ClientSession], receipts: Receipts, clock: StoreClock) -> None:
+        self._hub = hub
+        self._receipts = receipts
+        self._clock = clock
+        self._recent = RecentWrites(_REMEMBERED_WRITES)
+        self._touched: set[ClientSession] = set()
+        self.delivered = 0
+        self.repeats = 0
+        self.dropped = 0
+
+    def message(self, envelope: MessageEnvelope) -> Sequence[tuple[int, Answer]]:
+        """See `Recipient.message`."""
+        users = envelope.users
+        if envelope.expires_ms and self._clock.now_ms() > envelope.expires_ms:
+            return [(index, Answer.EXPIRED) for index in range(len(users or ()))]
+        frames = _Frames(envelope)
+        if users is None:
+            self._to_everybody(envelope, frames)
+            return ()
+        missed: list[tuple[int, Answer]] = []
+        for index, user in enumerate(users):
+            sessions = self._hub.get(UserId(user))
+            if not sessions:
+                missed.append((index, Answer.NOT_HERE))
+            elif not self._to_user(envelope, index, sessions, frames):
+                self.dropped += 1
+                missed.append((index, Answer.DROPPED))
+        return missed
+
+    def _to_user(
+        self,
+        envelope: MessageEnvelope,
+        index: int,
+        sessions: Sequence[ClientSession],
+        frames: "_Frames",
+    ) -> bool:
+        """Write to each session of one user; return whether any took it, now or before."""
+        proof = None
+        if envelope.confirm == _DELIVERED and envelope.sender:
+            proof = Proof(self._receipts, envelope.sender, envelope.refs[index])
+        written = 0
+        for session in sessions:
+            if not self._recent.add(envelope.origin, envelope.id, session.id):
+                self.repeats += 1
+                written += 1
+                if proof is not None:  # the next pong proves what was written before, too
+                    session.expect(proof)
+                    self._touched.add(session)
+            elif session.put(frames.for_codec(session.codec), proof):
+                written += 1
+                self._touched.add(session)
+        if not written:
+            return False
+        self.delivered += 1
+        if envelope.confirm == _WRITTEN:
+            self._receipts.add(envelope.sender, envelope.refs[index], Answer.WRITTEN, written)
+        return True
+
+    def _to_everybody(self, envelope: MessageEnvelope, frames: "_Frames") -> None:
+        for session in self._hub:
+            if self._recent.add(envelope.origin, envelope.id, session.id):
+                if session.put(frames.for_codec(session.codec)):
+                    self.delivered += 1
+                    self._touched.add(session)
+
+    def flush(self) -> None:
+        """See `Recipient.flush`."""
+        touched, self._touched = self._touched, set()
+        for session in touched:
+            session.flush()
+
+    def kick(self, envelope: KickEnvelope) -> int:
+        """See `Recipient.kick`."""
+        closed = 0
+        for session in self._hub.get(UserId(envelope.user)):
+            if envelope.session in ("", session.id):
+                session.close(KICKED, envelope.reason)
+                closed += 1
+        return closed
+
+    def sessions_of(self, user: UserId) -> Sequence[SessionId]:
+        """See `Recipient.sessions_of`."""
+        return [session.id for session in self._hub.get(user)]
+
+
+class _Frames:
+    """The frames of one message, built once for each subprotocol that is really needed."""
+
+    __slots__ = ("_envelope", "_json", "_other")
+
+    def __init__(self, envelope: MessageEnvelope) -> None:
+        self._envelope = envelope
+        self._json: bytes | None = None
+        self._other: bytes | None = None
+
+    def for_codec(self, codec: Codec) -> bytes:
+        """Return the frame of the message in one subprotocol."""
+        if codec.protocol == JSON_PROTOCOL:
+            if self._json is None:
+                self._json = self._build(codec)
+            return self._json
+        if self._other is None:
+            self._other = self._build(codec)
+        return self._other
+
+    def _build(self, codec: Codec) -> bytes:
+        e = self._envelope
+        message = Message(id=e.id, origin=e.origin, data=codec.value(e.data), sent_at=e.sent_at)
+        return frame(codec.encode(message), binary=codec.binary)

@@ -1,0 +1,89 @@
+"""Sending over HTTP: to one user, to a list, to everybody."""
+
+from node.handlers.base import USER_LIST_BYTES, ApiHandler, operation
+from node.handlers.schemas import Message, MessageToAll, MessageToMany
+from node.views import Broadcast, Sent, SentToMany, sent, sent_to_many
+from router.errors import Unsupported
+from router.model import OUTCOMES, Confirm, Outcome
+
+_KEY = "Idempotency-Key"
+
+
+class MessagesHandler(ApiHandler):
+    """`POST /api/v1/users/{user}/messages`."""
+
+    @operation(
+        "Send a message to one user",
+        takes=Message,
+        gives=Sent,
+        statuses=(200, 202, 503, 504),
+    )
+    async def post(self, message: Message, user: str) -> None:
+        """Send, and answer with the outcome."""
+        refuse_key(self)
+        result = await self.router.send(
+            user,
+            message.data,
+            confirm=message.confirm,
+            timeout=message.timeout_s,
+            ttl=message.ttl_s,
+            origin=message.origin or "",
+            durable=message.durable,
+        )
+        self.answer(sent(result), OUTCOMES[result.outcome].http_status)
+
+
+class MessageToManyHandler(ApiHandler):
+    """`POST /api/v1/messages`."""
+
+    extra_bytes = USER_LIST_BYTES
+
+    @operation(
+        "Send a message to many users",
+        takes=MessageToMany,
+        gives=SentToMany,
+        statuses=(200, 202),
+    )
+    async def post(self, message: MessageToMany) -> None:
+        """Send, and answer with an outcome for each user; 202 when all are only accepted."""
+        refuse_key(self)
+        results = await self.router.send_many(
+            message.to,
+            message.data,
+            confirm=message.confirm,
+            timeout=message.timeout_s,
+            ttl=message.ttl_s,
+            origin=message.origin or "",
+            durable=message.durable,
+        )
+        waiting = (Outcome.ACCEPTED, Outcome.QUEUED)
+        all_wait = all(result.outcome in waiting for result in results.values())
+        self.answer(sent_to_many(results), 202 if all_wait else 200)
+
+
+class BroadcastHandler(ApiHandler):
+    """`POST /api/v1/broadcast`."""
+
+    @operation(
+        "Send a message to every session of every user",
+        takes=MessageToAll,
+        gives=Broadcast,
+        statuses=(202,),
+    )
+    async def post(self, message: MessageToAll) -> None:
+        """Send, and answer with the number of nodes that have it."""
+        refuse_key(self)
+        if Confirm.parse(message.confirm) > Confirm.ACCEPTED:
+            raise Unsupported("confirm", "a broadcast can only promise: accepted")
+        nodes = await self.router.broadcast(message.data, origin=message.origin or "")
+        self.answer(Broadcast(nodes), 202)
+
+
+def refuse_key(handler: ApiHandler) -> None:
+    """Refuse an idempotency key rather than ignore it: its sender counts on it.
+
+    Raises:
+        Unsupported: there is one.
+    """
+    if _KEY in handler.request.headers:
+        raise Unsupported(_KEY, "idempotency keys are not supported by this version")

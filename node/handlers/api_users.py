@@ -1,0 +1,48 @@
+"""The online registry over HTTP, and closing a user's sessions."""
+
+from node.handlers.base import ApiHandler, Source, operation
+from node.handlers.schemas import Kick, NoInput, PageQuery, UserList
+from node.views import Closed, Located, OnlinePage, User, online_page, user
+from router.errors import InvalidRequest
+
+
+class UsersHandler(ApiHandler):
+    """`GET /api/v1/users`."""
+
+    @operation("List the online users", source=Source.QUERY, takes=PageQuery, gives=OnlinePage)
+    async def get(self, query: PageQuery) -> None:
+        """Answer with one page."""
+        page, cursor = await self.router.page(
+            node=query.node or None, prefix=query.prefix, limit=query.limit, cursor=query.cursor
+        )
+        self.answer(online_page(page, cursor))
+
+
+class LocateHandler(ApiHandler):
+    """`POST /api/v1/users/query`."""
+
+    @operation("Ask which of a list of users are online, and where", takes=UserList, gives=Located)
+    async def post(self, query: UserList) -> None:
+        """Answer with the nodes of those who are online."""
+        online = await self.router.locate(query.users)
+        self.answer(Located({user_id: nodes for user_id, nodes in online.items()}))
+
+
+class UserHandler(ApiHandler):
+    """`GET /api/v1/users/{user}`."""
+
+    @operation("Show one user", source=Source.NOWHERE, takes=NoInput, gives=User)
+    async def get(self, _: NoInput, user_id: str) -> None:
+        """Answer with the user's sessions, or with their absence."""
+        self.answer(user(await self.router.user(user_id)))
+
+
+class SessionsHandler(ApiHandler):
+    """`DELETE /api/v1/users/{user}/sessions[/{session}]`."""
+
+    @operation("Close a user's sessions", source=Source.EITHER, takes=Kick, gives=Closed)
+    async def delete(self, kick: Kick, user: str, session: str | None = None) -> None:
+        """Close them, and answer with how many."""
+        if session == "":  # a slash too many must not close all of them
+            raise InvalidRequest("session", "a session id cannot be empty")
+        self.answer(Closed(await self.router.kick(user, session=session, reason=kick.reason)))

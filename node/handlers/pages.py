@@ -1,0 +1,79 @@
+"""`GET /` and `GET /static/...`: the page and its modules, as files without a build step."""
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import tornado.web
+
+_WEB: Final = Path(__file__).resolve().parent.parent / "web"
+
+# The page talks to its own node over HTTP, and opens its WebSocket to any node of this machine:
+# every port is allowed, but only loopback. (A CSP source cannot name an IPv6 address; a page
+# served from [::1] reaches its own node by 'self'.) Nothing inline, nothing from elsewhere, no
+# frame around it.
+_CONTENT_SECURITY_POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self' ws://127.0.0.1:* ws://localhost:*",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+    )
+)
+
+_HEADERS: Final = {
+    "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # Ask again each time: a module of one version beside one of another does not work, and the
+    # answer is a 304 without a body.
+    "Cache-Control": "no-cache",
+}
+
+# Not left to the machine's mime tables: under nosniff a module of another type does not run.
+_TYPES: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml; charset=utf-8",
+}
+
+
+class FileHandler(tornado.web.StaticFileHandler):
+    """A file of `node/web`, with the headers that keep the page to itself."""
+
+    def set_default_headers(self) -> None:
+        """Set the security headers; error answers carry them too."""
+        for name, value in _HEADERS.items():
+            self.set_header(name, value)
+
+    def compute_etag(self) -> str | None:
+        """Return a tag that changes with the file.
+
+        Tornado remembers its hash for the life of the process, so an edited file would keep its
+        tag and browsers their old copy.
+        """
+        assert self.absolute_path is not None
+        stat = os.stat(self.absolute_path)
+        return f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
+
+    def get_content_type(self) -> str:
+        """Return the type by our own table; `application/octet-stream` for what is not in it."""
+        assert self.absolute_path is not None
+        return _TYPES.get(Path(self.absolute_path).suffix, "application/octet-stream")
+
+
+def routes() -> list[tuple[str, type[tornado.web.RequestHandler], dict[str, Any]]]:
+    """Return the routes of the page, for a `tornado.web.Application`."""
+    page = {"path": str(_WEB), "default_filename": "index.html"}
+    return [
+        (r"/()", FileHandler, page),
+        (r"/static/(.*)", FileHandler, {"path": str(_WEB / "static")}),
+    ]

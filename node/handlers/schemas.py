@@ -1,0 +1,146 @@
+"""What the API reads: the structs that check a request, and that the OpenAPI document shows."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from msgspec import Meta, Raw, Struct, field
+
+from router.aio import MAX_PAGE, MAX_QUERY, MAX_USERS_PER_CALL
+from router.errors import InvalidRequest
+from router.model import MAX_USER_CHARACTERS, Confirm
+
+_CONFIRM_SCHEMA: Final = {"enum": [level.name.lower() for level in Confirm]}
+_Data = Annotated[Raw, Meta(description="any JSON value; handed on as it is")]
+_From = Annotated[str | None, Meta(description="the user it is from, as the recipient sees it")]
+_Confirm = Annotated[str, Meta(extra_json_schema=_CONFIRM_SCHEMA)]
+_Durable = Annotated[bool, Meta(description="store it for a user who is away; not supported yet")]
+_Timeout = Annotated[
+    float | None, Meta(description="seconds to wait for the outcome; null for delivery.timeout_s")
+]
+_Ttl = Annotated[
+    float | None, Meta(description="seconds after which it is worthless; null for never")
+]
+_Reason = Annotated[str, Meta(description="told to the client, at most 100 bytes")]
+
+
+class NoInput(Struct, frozen=True):
+    """A request without parameters of its own."""
+
+
+class Message(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A message to one user."""
+
+    data: _Data
+    origin: _From = field(name="from", default=None)
+    durable: _Durable = False
+    confirm: Annotated[
+        _Confirm, Meta(description="how far to wait: in the inbox, in a socket, proved received")
+    ] = "delivered"
+    timeout_s: _Timeout = None
+    ttl_s: _Ttl = None
+
+
+class MessageToMany(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A message to a list of users."""
+
+    to: Annotated[
+        list[str], Meta(min_length=1, max_length=MAX_USERS_PER_CALL, description="user ids")
+    ]
+    data: _Data
+    origin: _From = field(name="from", default=None)
+    durable: _Durable = False
+    confirm: Annotated[
+        _Confirm, Meta(description="how far to wait: in the inbox, in a socket, proved received")
+    ] = "accepted"
+    timeout_s: _Timeout = None
+    ttl_s: _Ttl = None
+
+
+class MessageToAll(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A message to every session."""
+
+    data: _Data
+    origin: _From = field(name="from", default=None)
+    confirm: Annotated[_Confirm, Meta(description="a broadcast can only promise accepted")] = (
+        "accepted"
+    )
+
+
+class UserList(Struct, frozen=True, forbid_unknown_fields=True):
+    """A question for a list of users."""
+
+    users: Annotated[list[str], Meta(max_length=MAX_QUERY, description="user ids")]
+
+
+class PageQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which part of the online registry to list."""
+
+    node: Annotated[str, Meta(description="only users with a session on this node")] = ""
+    prefix: Annotated[
+        str, Meta(max_length=MAX_USER_CHARACTERS, description="only ids that begin with this")
+    ] = ""
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="most users in the page")] = 50
+    cursor: Annotated[
+        str, Meta(max_length=MAX_USER_CHARACTERS, description="as the page before returned it")
+    ] = ""
+
+
+class Kick(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why sessions are closed."""
+
+    reason: _Reason = ""
+
+
+S = TypeVar("S", bound=Struct)
+_AT: Final = re.compile(r" - at `(?:key in )?\$\.?(?P<path>[^`]*)`$")
+_NAMED: Final = re.compile(r"^Object (?:contains unknown|missing required) field `(?P<name>.*)`$")
+
+
+def from_body(body: bytes | bytearray, schema: type[S]) -> S:
+    """Return a request's body as `schema`; nothing stands for an empty object.
+
+    Raises:
+        InvalidRequest: not JSON, or not what `schema` asks for.
+    """
+    try:
+        # A Raw value is not looked into, and a text frame that is not UTF-8 would end the
+        # connection of whoever receives it.
+        body.decode("utf-8")
+        return msgspec.json.decode(body or b"{}", type=schema)
+    except msgspec.ValidationError as exc:
+        raise _refusal(exc) from exc
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        reason = str(exc).removeprefix("JSON is malformed: ")
+        raise InvalidRequest("body", f"is not JSON: {reason}") from exc
+
+
+def from_query(arguments: Mapping[str, Sequence[bytes]], schema: type[S]) -> S:
+    """Return a request's query as `schema`; of a repeated parameter the last value counts.
+
+    Raises:
+        InvalidRequest: not UTF-8, or not what `schema` asks for.
+    """
+    values: dict[str, Any] = {}
+    for name, given in arguments.items():
+        try:
+            values[name] = given[-1].decode("utf-8")
+        except UnicodeDecodeError as exc:
+            raise InvalidRequest(name, "is not UTF-8 text") from exc
+    try:
+        return msgspec.convert(values, schema, strict=False)
+    except msgspec.ValidationError as exc:
+        raise _refusal(exc) from exc
+
+
+def _refusal(error: msgspec.ValidationError) -> InvalidRequest:
+    """Turn the decoder's sentence into a field and a reason."""
+    reason = str(error)
+    path = ""
+    if at := _AT.search(reason):
+        path, reason = at["path"], reason[: at.start()]
+    if named := _NAMED.match(reason):
+        reason = "is missing" if "missing" in reason else "there is no such field"
+        path = f"{path}.{named['name']}" if path else named["name"]
+    return InvalidRequest(path or "body", reason[0].lower() + reason[1:])

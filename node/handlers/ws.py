@@ -1,0 +1,119 @@
+"""`GET /ws`: the WebSocket of a client."""
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from node.auth import Authenticate
+from node.frames import CODECS, JSON_PROTOCOL
+from node.inbound import Inbound
+from node.presence import Presence
+from node.session import ClientSession
+from node.sockets import Socket, SocketHandler
+from router.errors import SwitchboardError
+from router.model import SessionId, check_name
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketContext:
+    """What the handler needs of its node.
+
+    Args:
+        authenticate: says who a handshake comes from.
+        origin_allowed: says whether a browser page may connect.
+        accepting: says why no session is taken now; None when it is.
+        presence: registers sessions.
+        inbound: takes their frames.
+        max_waiting_bytes: per session.
+    """
+
+    authenticate: Authenticate
+    origin_allowed: Callable[[str], bool]
+    accepting: Callable[[], str | None]
+    presence: Presence
+    inbound: Inbound
+    max_waiting_bytes: int
+
+
+class ClientHandler(SocketHandler):
+    """One WebSocket; it only hands things on, since the next frame is not read meanwhile."""
+
+    def initialize(self, context: WebSocketContext) -> None:
+        """See `tornado.web.RequestHandler.initialize`."""
+        self._context = context
+        self._session: ClientSession | None = None
+
+    def check_origin(self, origin: str) -> bool:
+        """See `WebSocketHandler.check_origin`."""
+        return self._context.origin_allowed(origin)
+
+    def select_subprotocol(self, subprotocols: list[str]) -> str | None:
+        """Take the first subprotocol of ours that the client offers."""
+        return next((name for name in subprotocols if name in CODECS), None)
+
+    async def get(self, *args: Any, **kwargs: Any) -> None:
+        """Check the handshake before it is answered."""
+        refusal = self._context.accepting()
+        if refusal is not None:
+            self.set_header("Retry-After", "2")
+            self._refuse(503, "unavailable", refusal)
+            return
+        try:
+            self._user = self._context.authenticate(self.request)
+            self._device = check_name(self.get_query_argument("device", "default"), "device")
+        except SwitchboardError as exc:
+            self._refuse(exc.consequence.http_status, exc.code, str(exc))
+            return
+        await super().get(*args, **kwargs)
+
+    def _refuse(self, status: int, code: str, detail: str) -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", "application/problem+json")
+        self.finish({"title": code, "status": status, "code": code, "detail": detail})
+
+    def open(self, *args: str, **kwargs: str) -> None:
+        """The handshake is done: take the session in; it is welcomed once it is registered."""
+        context = self._context
+        session = ClientSession(
+            self._user,
+            SessionId(secrets.token_hex(8)),
+            device=self._device,
+            address=str(self.request.remote_ip),
+            since=time.time(),
+            codec=CODECS[self.selected_subprotocol or JSON_PROTOCOL],
+            socket=Socket(self),
+            max_waiting_bytes=context.max_waiting_bytes,
+            on_close=context.presence.leave,
+        )
+        self._session = session
+        _log.info("session opened", user=session.user, session=session.id, address=session.address)
+        context.presence.arrive(session)
+
+    def on_message(self, message: str | bytes) -> None:
+        """Hand a frame on."""
+        session = self._session
+        if session is not None and not session.closed:
+            self._context.inbound.frame(session, message)
+
+    def on_pong(self, data: bytes) -> None:
+        """Hand a pong on."""
+        if self._session is not None:
+            self._session.pong(data)
+
+    def on_ping(self, data: bytes) -> None:
+        """Note that the client is there; Tornado answers."""
+        if self._session is not None:
+            self._session.heard = True
+
+    def on_close(self) -> None:
+        """The connection has ended, by whichever side."""
+        session = self._session
+        if session is not None:
+            session.gone()
+            _log.info("session closed", user=session.user, session=session.id, code=self.close_code)

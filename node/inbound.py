@@ -1,0 +1,119 @@
+"""What a client's frame makes the node do."""
+
+import asyncio
+from collections.abc import Sequence
+
+from node.disconnects import POLICY
+from node.frames import (
+    AckFrame,
+    BadFrame,
+    ErrorFrame,
+    OutcomeFrame,
+    OutcomesFrame,
+    PingFrame,
+    Pong,
+    SendFrame,
+    read,
+)
+from node.session import ClientSession
+from router.aio import Router
+from router.errors import SwitchboardError, Unsupported
+from router.model import Confirm, MessageId, Outcome, UserId, check_user
+from router.transport.base import Delivery
+
+
+class Inbound:
+    """Answers client frames; never waits, so reading from the client never does either.
+
+    Args:
+        router: sends what clients send; it must have joined.
+    """
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    def frame(self, session: ClientSession, payload: bytes | str) -> None:
+        """Take one frame of a client.
+
+        One that makes no sense is answered by an error frame; ten of them within ten seconds
+        close the session.
+        """
+        session.heard = True
+        try:
+            incoming = read(session.codec, payload)
+        except BadFrame as exc:
+            session.send(ErrorFrame(exc.code, exc.message, exc.ref))
+            if session.strikes.strike(asyncio.get_running_loop().time()):
+                session.close(POLICY)
+            return
+        if type(incoming) is SendFrame:
+            try:
+                self._send(session, incoming)
+            except SwitchboardError as exc:
+                session.send(error_frame(exc, incoming.ref))
+        elif type(incoming) is PingFrame:
+            session.send(Pong())
+        elif type(incoming) is AckFrame:
+            refusal = "there is nothing to acknowledge before durable messages are supported"
+            session.send(ErrorFrame("unsupported", refusal))
+
+    def _send(self, session: ClientSession, frame: SendFrame) -> None:
+        if frame.key is not None:
+            raise Unsupported("key", "idempotency keys are not supported by this version")
+        several = not isinstance(frame.to, str)
+        confirm = frame.confirm or (Confirm.ACCEPTED if several else Confirm.DELIVERED)
+        names = frame.to if isinstance(frame.to, list) else [frame.to]
+        users = [check_user(user, "to") for user in dict.fromkeys(names)]
+        draft = self._router.draft(
+            session.codec.data(frame.data),
+            confirm,
+            None,
+            frame.ttl_s,
+            session.user,
+            frame.durable,
+            None,
+        )
+        answer = _Answer(session, frame.ref, users, several)
+        answer.id = self._router.member.sending.submit(draft, users, answer.settled)
+        answer.send_if_complete()
+
+
+class _Answer:
+    """Collects the outcomes of one send frame, then tells the client."""
+
+    __slots__ = ("_done", "_ref", "_session", "_several", "_wanted", "id")
+
+    def __init__(
+        self, session: ClientSession, ref: str | int | None, users: Sequence[UserId], several: bool
+    ) -> None:
+        self._session = session
+        self._ref = ref
+        self._several = several
+        self._wanted = len(users)
+        self._done: list[Delivery] = []
+        self.id: MessageId | None = None
+
+    def settled(self, delivery: Delivery) -> None:
+        self._done.append(delivery)
+        self.send_if_complete()
+
+    def send_if_complete(self) -> None:
+        """Answer once: when all outcomes are there and the message has its id."""
+        if self.id is None or len(self._done) < self._wanted or self._session.closed:
+            return
+        first = self._done[0]
+        if self._several:
+            words: dict[str, str] = {d.user: d.outcome or Outcome.BUSY for d in self._done}
+            self._session.send(OutcomesFrame(self.id, words, self._ref))
+        elif first.outcome is None:
+            assert first.error is not None
+            self._session.send(error_frame(first.error, self._ref))
+        else:
+            frame = OutcomeFrame(self.id, first.user, first.outcome, self._ref, first.reason)
+            self._session.send(frame)
+        self._wanted = len(self._done) + 1  # never again
+
+
+def error_frame(error: SwitchboardError, ref: str | int | None) -> ErrorFrame:
+    """Return the frame that tells a client of an error."""
+    return ErrorFrame(error.code, str(error), ref, getattr(error, "field", ""))

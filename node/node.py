@@ -1,0 +1,251 @@
+"""The composition root of a node: builds and wires everything; starts and stops it in order."""
+
+import asyncio
+import os
+import random
+import signal
+from typing import Any, Final, Self
+
+import structlog
+import tornado.web
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from node.auth import Authenticate, dev_authenticate, dev_origin
+from node.delivery import NodeDelivery
+from node.disconnects import STOPPING
+from node.frames import OutFrame, Welcome
+from node.handlers import api, pages
+from node.handlers.ws import ClientHandler, WebSocketContext
+from node.hub import Hub
+from node.inbound import Inbound
+from node.presence import Presence
+from node.rates import Rate
+from node.session import ClientSession
+from router.aio import Router
+from router.codec import Lease
+from router.errors import ServerFailed, Unavailable
+from router.member import Member
+from router.model import EndpointId
+from router.settings import Settings
+from router.store.address import resolve
+
+_GOODBYE_SPREAD_MS: Final = 2_000
+_RETRY_S: Final = 0.5
+# Requests are small but for a list of recipients; sockets have a limit of their own.
+_HEADER_BYTES: Final = 16_384
+_log = structlog.get_logger()
+
+
+class Node:
+    """One process that holds WebSockets.
+
+    Inside your own Tornado application::
+
+        node = await Node.start(settings)
+        app = tornado.web.Application([*node.routes(), (r"/", MainHandler)], **node.app_settings())
+
+    Args:
+        settings: of the cluster and this node.
+        url: of the store.
+        authenticate: says who a handshake comes from; None for what `auth.mode` says.
+    """
+
+    def __init__(
+        self, settings: Settings, url: str, authenticate: Authenticate | None = None
+    ) -> None:
+        self._settings = settings
+        self._stopping = False
+        self._server: HTTPServer | None = None
+        self._received = Rate()
+        self._delivered = Rate()
+        self.address = f"{settings.node.host}:{settings.node.port}"
+        self.hub: Hub[ClientSession] = Hub()
+        self.member = Member(
+            settings,
+            url,
+            describe=self._describe,
+            on_epoch=self._register_again,
+            on_store_back=self._store_back,
+        )
+        self.router = Router(self.member, settings.node.name)
+        self.delivery = NodeDelivery(self.hub, self.member.receipts, self.member.clock)
+        self.member.receiver.recipient = self.delivery
+        self.presence = Presence(
+            self.member,
+            self.hub,
+            self._welcome,
+            refresh_s=settings.registry.user_ttl_s / 3,
+            check_s=settings.node.ping_interval_s,
+        )
+        self._sockets = WebSocketContext(
+            authenticate=authenticate or dev_authenticate,
+            origin_allowed=dev_origin,
+            accepting=self.not_ready,
+            presence=self.presence,
+            inbound=Inbound(self.router),
+            max_waiting_bytes=settings.node.max_waiting_bytes,
+        )
+
+    @classmethod
+    async def start(
+        cls, settings: Settings, url: str | None = None, authenticate: Authenticate | None = None
+    ) -> Self:
+        """Return a node that is connected and registered, for an application of your own.
+
+        Args:
+            settings, authenticate: see the class.
+            url: of the store; None for what `settings` name.
+
+        Raises:
+            Unavailable, StoreRefused, ServerFailed: the store is away or will not do.
+        """
+        node = cls(settings, url or resolve(settings), authenticate)
+        await node.open()
+        return node
+
+    async def open(self) -> None:
+        """Connect and register this node; raises as `start`."""
+        await self.member.open()
+        try:
+            await self.router.join()
+        except BaseException:
+            await self.member.close()
+            raise
+        self.presence.start()
+
+    def routes(self) -> list[Any]:
+        """Return the Tornado routes of the WebSocket, the API and the pages."""
+        return [
+            (r"/ws", ClientHandler, {"context": self._sockets}),
+            *api.routes(self.router, self.not_ready),
+            *pages.routes(),
+        ]
+
+    def app_settings(self) -> dict[str, Any]:
+        """Return what `tornado.web.Application` must be told for these routes."""
+        return {
+            "websocket_max_message_size": self._settings.node.max_message_bytes,
+            "log_function": lambda handler: None,
+        }
+
+    def listen(self) -> None:
+        """Serve HTTP and WebSockets at `node.host`, `node.port`.
+
+        Raises:
+            ServerFailed: the port is taken, or the address is not this machine's.
+        """
+        wanted = self._settings.node
+        try:
+            sockets = bind_sockets(wanted.port, wanted.host)
+        except OSError as exc:
+            raise ServerFailed(
+                f"cannot listen on {wanted.host}:{wanted.port}: {exc.strerror}; "
+                "choose another node.port"
+            ) from exc
+        self.address = f"{wanted.host}:{sockets[0].getsockname()[1]}"
+        app = tornado.web.Application(self.routes(), **self.app_settings())
+        self._server = HTTPServer(
+            app, max_header_size=_HEADER_BYTES, max_body_size=api.MAX_BODY_BYTES
+        )
+        self._server.add_sockets(sockets)
+
+    def not_ready(self) -> str | None:
+        """Return why no new session should come here; None when they may."""
+        if self._stopping:
+            return "the node is stopping"
+        if not self.member.link.up:
+            return "the store is not available"
+        if not self.member.endpoint.alive:
+            return "the node's lease has ended"
+        return None
+
+    async def stop(self) -> None:
+        """Leave the cluster.
+
+        1. Not ready; no new connections.
+        2. Goodbye to every session, with a moment to return elsewhere, and its route removed.
+        3. Deal with what is left in the inbox, then close it and delete the lease.
+        4. Disconnect from the store.
+        """
+        deadline_s = self._settings.node.stop_s
+        self._stopping = True
+        if self._server is not None:
+            self._server.stop()
+        for session in self.hub:
+            session.close(STOPPING, after_ms=random.randint(0, _GOODBYE_SPREAD_MS))
+        await self.presence.stop(deadline_s / 2)
+        left = await self.member.leave(deadline_s / 2)
+        if left:
+            _log.warning("envelopes were left in the inbox", count=left)
+        if self._server is not None:
+            await self._server.close_all_connections()
+        await self.member.close()
+
+    def _welcome(self, session: ClientSession) -> OutFrame:
+        return Welcome(
+            session=session.id,
+            user=session.user,
+            node=self._settings.node.name,
+            device=session.device,
+            resumed=False,
+            offset="",
+            max_message_bytes=self._settings.node.max_message_bytes,
+        )
+
+    def _describe(self) -> Lease:
+        now = asyncio.get_running_loop().time()
+        received, delivered = self.member.receiver.received, self.delivery.delivered
+        return Lease(
+            role="node",
+            pid=os.getpid(),
+            address=self.address,
+            state="draining" if self._stopping else "live",
+            sessions=len(self.hub),
+            received=received,
+            delivered=delivered,
+            received_per_second=self._received.sample(received, now),
+            delivered_per_second=self._delivered.sample(delivered, now),
+        )
+
+    async def _register_again(self, _: EndpointId) -> None:
+        self.presence.register_all()
+
+    def _store_back(self) -> None:
+        self.presence.register_all()
+
+
+async def serve(settings: Settings, url: str, wait_s: float = 0.0) -> int:
+    """Run one node until SIGTERM or SIGINT.
+
+    Args:
+        settings: of the cluster and this node.
+        url: of the store.
+        wait_s: how long to wait for a store that is not there yet.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        Unavailable, StoreRefused, ServerFailed: the start failed; in words for the user.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    node = Node(settings, url)
+    node.listen()
+    give_up_at = loop.time() + wait_s
+    while True:
+        try:
+            await node.open()
+            break
+        except Unavailable:
+            if loop.time() >= give_up_at:
+                raise
+            await asyncio.sleep(_RETRY_S)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    _log.info("node is up", node=settings.node.name, address=node.address)
+    await stop.wait()
+    _log.info("node is stopping", node=settings.node.name)
+    await node.stop()
+    return 0

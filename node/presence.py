@@ -1,0 +1,183 @@
+"""Keeps the registry's picture of this node's sessions right: arriving, leaving, healing."""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
+
+import structlog
+
+from node.disconnects import TRY_ANOTHER
+from node.frames import OutFrame
+from node.hub import Hub
+from node.rounds import Rounds
+from node.session import ClientSession
+from router.errors import SwitchboardError
+from router.member import Member
+from router.model import EndpointId, UserId
+
+_SLICE: Final = 500
+_TICK_S: Final = 1.0
+_MAX_GHOSTS: Final = 100_000
+_log = structlog.get_logger()
+
+
+class Presence:
+    """Registers sessions, refreshes them in slices, and removes them by name.
+
+    Args:
+        member: this process's part of the cluster.
+        hub: the sessions.
+        welcome: makes the first frame of a session.
+        refresh_s: within how long every session is registered once more.
+        check_s: within how long every client is pinged once.
+    """
+
+    def __init__(
+        self,
+        member: Member,
+        hub: Hub[ClientSession],
+        welcome: Callable[[ClientSession], OutFrame],
+        *,
+        refresh_s: float,
+        check_s: float,
+    ) -> None:
+        self._member = member
+        self._hub = hub
+        self._welcome = welcome
+        self._to_refresh: Rounds[ClientSession] = Rounds(refresh_s)
+        self._to_check: Rounds[ClientSession] = Rounds(check_s)
+        self._tasks: set[asyncio.Task[None]] = set()
+        # Sessions that left while the store was away; they are removed when it is back.
+        self._ghosts: dict[ClientSession, EndpointId] = {}
+        self._sweeper: asyncio.Task[None] | None = None
+        self._again: asyncio.Task[None] | None = None
+        self.failures = 0
+
+    def start(self) -> None:
+        """Begin to refresh and to ping."""
+        self._sweeper = asyncio.create_task(self._sweep_forever(), name="sweep")
+
+    async def stop(self, deadline_s: float) -> None:
+        """Stop refreshing; let what is under way (the last goodbyes) finish."""
+        background = [task for task in (self._sweeper, self._again) if task is not None]
+        for task in background:
+            task.cancel()
+        if background:
+            await asyncio.wait(background)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=deadline_s)
+
+    def arrive(self, session: ClientSession) -> None:
+        """Take a new session in and register it; it is welcomed when that has succeeded."""
+        self._hub.add(session)
+        self._spawn(self._register(session))
+
+    def leave(self, session: ClientSession) -> None:
+        """Let a session go and remove its route; safe at any moment, also while it registers."""
+        if self._hub.remove(session) and session.attached is not None:
+            self._spawn(self._unregister(session, session.attached))
+
+    def register_all(self) -> None:
+        """Register every session again, under a new epoch or after the store was away."""
+        if self._again is not None and not self._again.done():
+            self._again.cancel()
+        self._again = asyncio.create_task(self._register_again(), name="register again")
+
+    # ---- one session ------------------------------------------------------------------------
+
+    async def _register(self, session: ClientSession) -> None:
+        try:
+            await self._attach([session])
+        except SwitchboardError as exc:
+            self.failures += 1
+            _log.warning("session could not be registered", session=session.id, error=str(exc))
+            session.close(TRY_ANOTHER, after_ms=random.randint(500, 3_000))
+
+    async def _attach(self, sessions: Sequence[ClientSession]) -> bool:
+        """Register sessions; those that closed meanwhile are removed again.
+
+        Returns:
+            False when the endpoint turned out to be fenced: the next epoch registers them.
+        """
+        endpoint = self._member.endpoint.id
+        if endpoint is None:
+            return False
+        for session in sessions:
+            session.attached = endpoint
+        entries = [(session.user, session.entry(endpoint)) for session in sessions]
+        reachable = await self._member.transport.attach(entries)
+        if not reachable:
+            self._member.endpoint.check_now()
+            return False
+        for session in sessions:
+            if session.closed:
+                await self._unregister(session, endpoint)
+            elif not session.welcomed:
+                self._to_refresh.join(session)
+                self._to_check.join(session)
+                session.welcome(self._welcome(session))
+        return True
+
+    async def _unregister(self, session: ClientSession, endpoint: EndpointId) -> None:
+        last_here = not self._hub.get(session.user)
+        try:
+            await self._member.transport.detach(
+                UserId(session.user), endpoint, session.id, last_here=last_here
+            )
+        except SwitchboardError:
+            if len(self._ghosts) < _MAX_GHOSTS:
+                self._ghosts[session] = endpoint
+
+    # ---- all of them ------------------------------------------------------------------------
+
+    async def _register_again(self) -> None:
+        """Register every open session, in slices, and remove those that left meanwhile."""
+        sessions = list(self._hub)
+        for first in range(0, len(sessions), _SLICE):
+            part = [s for s in sessions[first : first + _SLICE] if not s.closed]
+            if not await self._attach_patiently(part):
+                return
+            await asyncio.sleep(random.uniform(0, 0.05))
+        ghosts, self._ghosts = self._ghosts, {}
+        for session, endpoint in ghosts.items():
+            await self._unregister(session, endpoint)
+
+    async def _attach_patiently(self, sessions: Sequence[ClientSession]) -> bool:
+        """Register a slice; False when a later epoch or a later return of the store must do it."""
+        try:
+            return await self._attach(sessions)
+        except SwitchboardError as exc:
+            self.failures += 1
+            _log.warning("sessions could not be registered", count=len(sessions), error=str(exc))
+            return False
+
+    async def _sweep_forever(self) -> None:
+        """Each second a slice: refresh TTLs, heal what the registry lost, ping quiet clients."""
+        loop = asyncio.get_running_loop()
+        last = loop.time()
+        while True:
+            await asyncio.sleep(_TICK_S * random.uniform(0.8, 1.2))
+            now = loop.time()
+            passed_s, last = now - last, now
+            try:
+                for session in self._to_check.due(passed_s):
+                    session.check()
+                due = self._to_refresh.due(passed_s)
+                for first in range(0, len(due), _SLICE):
+                    await self._attach_patiently(due[first : first + _SLICE])
+            except Exception:
+                # The edge of the loop: without it, every session here would fade after the TTL.
+                self.failures += 1
+                _log.exception("sweep failed")
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self.failures += 1
+            _log.error("registering failed", exc_info=task.exception())

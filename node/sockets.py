@@ -1,0 +1,135 @@
+"""The only file that knows how Tornado keeps a WebSocket: write frames, bytes waiting, close.
+
+`write_message` makes a task for each call and its buffer has no bound. Here frames are built once,
+those for one socket in one batch leave in one write, and what waits can be seen.
+Source: RFC 6455 section 5.2; tornado/websocket.py and tornado/iostream.py of 6.6.
+"""
+
+import struct
+from typing import Any, Final, cast
+
+from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
+from tornado.websocket import WebSocketHandler, WebSocketProtocol, WebSocketProtocol13
+
+_TEXT: Final = 0x81
+_BINARY: Final = 0x82
+_PING: Final = 0x89
+_DISCARD_BYTES: Final = 65_536
+
+
+def frame(payload: bytes, *, binary: bool) -> bytes:
+    """Return one unfragmented, unmasked data frame, as servers send them."""
+    return _header(_BINARY if binary else _TEXT, len(payload)) + payload
+
+
+def ping_frame(payload: bytes) -> bytes:
+    """Return a ping frame; `payload` has at most 125 bytes and comes back in the pong."""
+    return _header(_PING, len(payload)) + payload
+
+
+def _header(first: int, length: int) -> bytes:
+    if length < 126:
+        return bytes((first, length))
+    if length < 65_536:
+        return struct.pack("!BBH", first, 126, length)
+    return struct.pack("!BBQ", first, 127, length)
+
+
+class Socket:
+    """One open WebSocket.
+
+    Args:
+        handler: Tornado's handler, open.
+    """
+
+    __slots__ = ("_buffer", "_direct", "_handler", "_stream")
+
+    def __init__(self, handler: WebSocketHandler) -> None:
+        self._handler = handler
+        self._stream: IOStream = cast(Any, handler.ws_connection).stream
+        self._stream.set_nodelay(True)
+        self._buffer = cast(Any, self._stream)._write_buffer
+        self._direct = not isinstance(self._stream, SSLIOStream)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Return how many bytes the operating system has not taken yet."""
+        return len(self._buffer)
+
+    def write(self, frames: bytes) -> None:
+        """Write whole frames; never waits. On a closed socket it does nothing.
+
+        When nothing waits, the bytes go to the operating system at once, without the future that
+        `IOStream.write` makes.
+        """
+        stream = self._stream
+        if stream.closed():
+            return
+        if self._direct and not self._buffer:
+            try:
+                sent = stream.socket.send(frames)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                stream.close()
+                return
+            if sent == len(frames):
+                return
+            frames = frames[sent:]
+        try:
+            stream.write(frames)
+        except StreamClosedError:
+            return
+
+    def close(self, code: int, reason: str) -> None:
+        """Start the closing handshake; Tornado ends the connection after 5 s without an answer."""
+        self._handler.close(code, reason)
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._stream.close()
+
+
+class _Protocol(WebSocketProtocol13):
+    """Tornado's protocol, but a message over the limit is refused so that the client hears it.
+
+    Tornado closes the connection right after its close frame. With unread bytes waiting, that is a
+    reset, which takes the close frame away from the client again.
+    """
+
+    _refused = False
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        if code == 1009:
+            self._refused = True
+            reason = f"a message has at most {self.params.max_message_size} bytes"
+        super().close(code, reason)
+
+    def _abort(self) -> None:
+        if self._refused and not self.client_terminated:
+            self.client_terminated = True  # ends the loop below; the close timer aborts for good
+            return
+        super()._abort()
+
+    async def _receive_frame_loop(self) -> None:
+        await super()._receive_frame_loop()
+        if self._refused:
+            try:
+                while True:  # ends with the client's close, or with the close timer
+                    await self.stream.read_bytes(_DISCARD_BYTES, partial=True)
+            except StreamClosedError:
+                pass
+
+
+class SocketHandler(WebSocketHandler):
+    """A WebSocket handler whose protocol is ours."""
+
+    def get_websocket_protocol(self) -> WebSocketProtocol | None:
+        """See `WebSocketHandler.get_websocket_protocol`; compression stays off.
+
+        A ping between the fragments of a compressed message makes Tornado drop the connection.
+        """
+        if self.request.headers.get("Sec-WebSocket-Version") != "13":
+            return None
+        params = cast(Any, super().get_websocket_protocol()).params
+        return _Protocol(cast(Any, self), False, params)

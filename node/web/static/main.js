@@ -1,0 +1,138 @@
+/** Wires the page: what a person does goes to the connection, what comes back to the views. */
+import { Connection, SendError } from "./connection.js";
+import { chooseAddress, reachable, servedBy } from "./placement.js";
+import { Registry } from "./registry.js";
+import { addressTo, focusCompose, wireCompose } from "./view/compose.js";
+import { byId, setText } from "./view/dom.js";
+import { addReceived, addSent, wireMessages } from "./view/messages.js";
+import { showNodes } from "./view/nodes.js";
+import { showPeople, wirePeople } from "./view/people.js";
+import {
+  offerNodes,
+  offerSecondWindow,
+  showNotice,
+  showState,
+  suggestUser,
+  wireSession,
+} from "./view/session.js";
+
+const NAMES = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"];
+const asked = new URLSearchParams(location.search);
+
+const registry = new Registry();
+/** @type {Connection | null} */
+let connection = null;
+/** Who this page is, the address it asked for, and the one it tried last. */
+const self = { user: "", wanted: "", target: "" };
+let unseen = 0;
+
+const connectedTo = () => connection?.state.welcome?.node ?? "";
+const nameOf = (address) =>
+  registry.nodes.find((node) => node.address === address || servedBy(node.address, address))?.name ??
+  address;
+
+function connect(user, address) {
+  Object.assign(self, { user, wanted: address, target: address });
+  // A reload, or a copy of the address, comes back to the same form.
+  history.replaceState(null, "", `?${new URLSearchParams({ user, node: nameOf(address) })}`);
+  connection = new Connection((situation) => {
+    const near = registry.nodes.filter((node) => reachable(node.address, location.host));
+    self.target = chooseAddress(near, self.wanted, situation);
+    const query = new URLSearchParams({ user, device: "web" });
+    return `ws://${self.target}/ws?${query}`;
+  });
+  connection.addEventListener("state", ({ detail }) => stateChanged(detail));
+  connection.addEventListener("message", ({ detail }) => messageCame(detail));
+  connection.addEventListener("problem", ({ detail }) => showNotice(`The node says: ${detail}`));
+  connection.open();
+}
+
+function stateChanged(state) {
+  const inForm = byId("session").contains(document.activeElement);
+  showState(state, { ...self, wanted: nameOf(self.wanted), target: nameOf(self.target) });
+  if (state.name === "connected") {
+    if (inForm) focusCompose();
+    registry.refresh();
+  }
+  retitle();
+  redraw();
+}
+
+function messageCame(message) {
+  addReceived(message);
+  if (document.hidden) unseen += 1;
+  retitle();
+  registry.refresh();
+}
+
+function send(to, data, confirm) {
+  if (connection?.state.name !== "connected") {
+    return "You are not connected, so nothing was sent. Connect first, then send again.";
+  }
+  const entry = addSent(to, data);
+  connection
+    .send(to, data, { confirm })
+    .then(entry.settle)
+    .catch((error) => {
+      if (!(error instanceof SendError)) throw error;
+      entry.refuse(`The node refused it: ${error.message}.`);
+    })
+    .finally(() => registry.refresh());
+  return "";
+}
+
+function retitle() {
+  const node = connectedTo();
+  const who = node ? `${self.user} on ${node} · Switchboard` : "Switchboard";
+  document.title = unseen > 0 ? `(${unseen}) ${who}` : who;
+}
+
+/** Draw what depends on both the registry and the connection. */
+function redraw() {
+  const node = connectedTo();
+  showNodes(registry.nodes, {
+    home: (entry) => servedBy(entry.address, location.host),
+    connectedTo: node,
+  });
+  showPeople(registry.users, { more: registry.more, self: node ? self.user : "" });
+  const taken = new Set([self.user, ...registry.users.map((entry) => entry.user)]);
+  const free = NAMES.find((name) => !taken.has(name)) ?? `guest${registry.users.length + 1}`;
+  const other = registry.nodes.find((entry) => entry.name !== node && entry.state === "live");
+  offerSecondWindow({ user: free, node: other?.name ?? node });
+  return free;
+}
+
+function registryAnswered() {
+  setText(byId("registry-problem"), "");
+  byId("cluster").classList.remove("stale");
+  offerNodes(registry.nodes, asked.get("node") ?? "");
+  suggestUser(redraw());
+}
+
+function registryFailed({ words, retryInMs }) {
+  const seconds = Math.ceil(retryInMs / 1000);
+  setText(
+    byId("registry-problem"),
+    `The registry does not answer: ${words}. What you see is what was known last; asking again in ${seconds} s.`,
+  );
+  byId("cluster").classList.add("stale");
+}
+
+suggestUser(asked.get("user") ?? "");
+offerNodes([], "");
+wireSession({
+  onConnect: connect,
+  onLeave: () => connection?.close(),
+  onRetry: () => connection?.retryNow(),
+});
+wireCompose(send);
+wireMessages(addressTo);
+wirePeople({ onPick: addressTo, onFilter: (prefix) => registry.filter(prefix) });
+showState({ name: "idle" }, self);
+registry.addEventListener("update", registryAnswered);
+registry.addEventListener("problem", ({ detail }) => registryFailed(detail));
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) unseen = 0;
+  retitle();
+});
+registry.start();

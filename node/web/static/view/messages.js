@@ -1,0 +1,89 @@
+/** Messages that came, and messages that were sent with what became of each. */
+import { outcomeWords } from "../codes.js";
+import { showData } from "./data.js";
+import { byId, clock, make, putOnTop, setText } from "./dom.js";
+
+const received = byId("received");
+const receivedEmpty = byId("received-empty");
+const sent = byId("sent");
+const sentEmpty = byId("sent-empty");
+const RECEIVED_LIMIT = 200;
+const SENT_LIMIT = 50;
+
+/** @param {(user: string) => void} onReply */
+export function wireMessages(onReply) {
+  received.addEventListener("click", (event) => {
+    const user = event.target.closest("button")?.dataset.user;
+    if (user !== undefined) onReply(user);
+  });
+}
+
+/** @param {{from?: string, data: unknown, sent_at: number, replay?: boolean}} message */
+export function addReceived(message) {
+  const from = message.from
+    ? make("span", { class: "from" }, "from ", make("bdi", {}, message.from))
+    : make("span", { class: "from" }, "no sender named");
+  const head = make("div", { class: "entry-head" }, from);
+  if (message.replay) head.append(make("span", { class: "badge" }, "replayed"));
+  head.append(clock(new Date(message.sent_at * 1000)));
+  if (message.from) {
+    const reply = make("button", { type: "button", class: "quiet" }, "Reply");
+    reply.setAttribute("aria-label", `Reply to ${message.from}`);
+    reply.dataset.user = message.from;
+    head.append(reply);
+  }
+  const entry = make("li", { class: "entry" }, head, body(message.data));
+  putOnTop(received, entry, RECEIVED_LIMIT);
+  receivedEmpty.hidden = true;
+}
+
+/**
+ * @param {string} to
+ * @param {unknown} data
+ * @returns {{settle: (result: object) => void, refuse: (words: string) => void}} tell it one of
+ *   them once
+ */
+export function addSent(to, data) {
+  const startedAt = performance.now();
+  const badge = make("span", { class: "badge" }, "sending");
+  const words = make("span", { class: "words" });
+  const head = make(
+    "div",
+    { class: "entry-head" },
+    make("span", { class: "from" }, "to ", make("bdi", {}, to)),
+    badge,
+    clock(new Date()),
+  );
+  const entry = make("li", { class: "entry" }, head, body(data), make("p", { class: "result" }, words));
+  putOnTop(sent, entry, SENT_LIMIT);
+  sentEmpty.hidden = true;
+
+  const show = (tone, label, text) => {
+    setText(badge, label);
+    badge.dataset.tone = tone;
+    setText(words, text);
+  };
+  return {
+    settle({ outcome, reason }) {
+      const known = outcomeWords(outcome);
+      const tookMs = Math.round(performance.now() - startedAt);
+      const because = reason ? ` (${reason})` : "";
+      show(known.tone, outcome, `${known.words(to)}${because} After ${tookMs} ms.`);
+    },
+    refuse(text) {
+      show("bad", "not sent", text);
+    },
+  };
+}
+
+function body(data) {
+  // Long ones scroll inside their box; a keyboard can only scroll what it can focus.
+  const text = showData(data);
+  const box = make("pre", { class: typeof data === "string" ? "data text" : "data", dir: "auto" }, text);
+  if (text.length > 300 || text.split("\n").length > 6) {
+    box.tabIndex = 0;
+    box.setAttribute("role", "region");
+    box.setAttribute("aria-label", "Message text");
+  }
+  return box;
+}

@@ -1,0 +1,16 @@
+"""Switchboard's router: who is where, and how to reach them."""
+
+from router.aio import Router, UserStatus
+from router.errors import SwitchboardError
+from router.model import Confirm, Outcome, SendResult
+from router.settings import Settings
+
+__all__ = [
+    "Confirm",
+    "Outcome",
+    "Router",
+    "SendResult",
+    "Settings",
+    "SwitchboardError",
+    "UserStatus",
+]

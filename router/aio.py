@@ -1,0 +1,378 @@
+"""Router: send to users and ask the registry, from any asyncio program."""
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+
+from router.codec import MessageEnvelope, encode
+from router.errors import InvalidRequest, TooLarge, Unsupported
+from router.kicking import kick
+from router.member import Member
+from router.model import (
+    Confirm,
+    Endpoint,
+    MessageId,
+    OnlineUser,
+    Outcome,
+    SendResult,
+    Session,
+    SessionId,
+    UserId,
+    check_user,
+)
+from router.sending import Draft
+from router.settings import Settings, load
+from router.store.address import resolve
+from router.transport.base import Delivery
+from router.transport.outbox import Push
+
+MAX_USERS_PER_CALL: Final = 10_000
+MAX_PAGE: Final = 1_000
+MAX_QUERY: Final = 1_000
+_LEAVE_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class UserStatus:
+    """One user as the registry knows them.
+
+    Args:
+        user: the user.
+        sessions: live sessions, oldest first.
+        mailbox: stored durable messages.
+        last_seen: when the last session left, seconds since 1970; None while online, or unknown.
+    """
+
+    user: UserId
+    sessions: list[Session]
+    mailbox: int
+    last_seen: float | None
+
+    @property
+    def online(self) -> bool:
+        """Say whether the user has a live session."""
+        return bool(self.sessions)
+
+
+class Router:
+    """The face of Switchboard for asyncio programs.
+
+    Use it as an async context manager::
+
+        async with Router.connect("redis://localhost:6379") as router:
+            result = await router.send("alice", {"order": 42})
+
+    Args:
+        member: this process's part of the cluster.
+        name: what its endpoint is called, should it need one; None for a name made up.
+    """
+
+    def __init__(self, member: Member, name: str | None = None) -> None:
+        self.member = member
+        self._name = name or f"send-{os.getpid()}-{secrets.token_hex(2)}"
+        self._max_bytes = member.settings.node.max_message_bytes
+        self._timeout_s = member.settings.delivery.timeout_s
+
+    @classmethod
+    def connect(cls, url: str, settings: Settings | None = None) -> Self:
+        """Return a Router for the store at `url`; entering it connects.
+
+        Args:
+            url: `redis://`, `rediss://` or `unix://`.
+            settings: of the cluster; None for the defaults.
+        """
+        return cls(Member(settings or Settings(), url))
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return a Router for the store that `settings` names; entering it connects.
+
+        Raises:
+            ServerFailed: the store is the embedded one, and none is running.
+        """
+        return cls(Member(settings, resolve(settings)))
+
+    @classmethod
+    def from_config(cls, path: str | Path) -> Self:
+        """Return a Router for the cluster of a config file; entering it connects.
+
+        Raises:
+            InvalidSettings: the file cannot be used.
+            ServerFailed: the store is the embedded one, and none is running.
+        """
+        return cls.from_settings(load(Path(path)))
+
+    async def __aenter__(self) -> Self:
+        await self.member.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Give the endpoint back and disconnect; sends under way end as `unknown`."""
+        await self.member.leave(_LEAVE_S)
+        await self.member.close()
+
+    # ---- sending ----------------------------------------------------------------------------
+
+    async def send(
+        self,
+        user: str,
+        data: Any,
+        *,
+        confirm: str | Confirm = Confirm.DELIVERED,
+        timeout: float | None = None,
+        ttl: float | None = None,
+        origin: str = "",
+        durable: bool = False,
+        id: str | None = None,
+    ) -> SendResult:
+        """Send one message to one user and return what became of it.
+
+        Args:
+            user: whom it is for.
+            data: any JSON value; `msgspec.Raw` for one that is encoded already.
+            confirm: how far to wait: accepted, written or delivered.
+            timeout: seconds to wait for that; None for `delivery.timeout_s`.
+            ttl: seconds after which the message is worthless; None for never.
+            origin: the user it is from, shown to the recipient.
+            durable: store it for a user who is away.
+            id: of an earlier send, to repeat it without the user receiving it twice.
+
+        Raises:
+            InvalidUser, InvalidRequest, TooLarge, Unsupported: a call that cannot be made.
+            Unavailable, StoreRefused: the store is away or refuses; nothing was sent.
+
+        Cancel-safe: the message stays sent; only its outcome goes unheard.
+        """
+        target = check_user(user)
+        draft = self.draft(data, confirm, timeout, ttl, origin, durable, id)
+        if draft.confirm > Confirm.ACCEPTED:
+            await self.join()
+        future: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
+
+        def settled(delivery: Delivery) -> None:
+            if not future.done():
+                future.set_result(delivery)
+
+        message_id = self.member.sending.submit(draft, (target,), settled)
+        return result_of(message_id, await future)
+
+    async def send_many(
+        self,
+        users: Iterable[str],
+        data: Any,
+        *,
+        confirm: str | Confirm = Confirm.ACCEPTED,
+        timeout: float | None = None,
+        ttl: float | None = None,
+        origin: str = "",
+        durable: bool = False,
+    ) -> dict[UserId, SendResult]:
+        """Send one message to many users; one envelope per node, not one per user.
+
+        Args:
+            users: whom it is for, at most 10,000; a repeated one counts once.
+            data, confirm, timeout, ttl, origin, durable: see `send`.
+
+        Returns:
+            A result for each user.
+
+        Raises:
+            As `send`; a store that goes away half-way shows in the outcomes of those users.
+        """
+        targets = [check_user(user, "to") for user in dict.fromkeys(users)]
+        if len(targets) > MAX_USERS_PER_CALL:
+            raise InvalidRequest("to", f"has at most {MAX_USERS_PER_CALL:,} users")
+        draft = self.draft(data, confirm, timeout, ttl, origin, durable, None)
+        if draft.confirm > Confirm.ACCEPTED:
+            await self.join()
+        settled: list[Delivery] = []
+        done = asyncio.Event()
+
+        def settle(delivery: Delivery) -> None:
+            settled.append(delivery)
+            if len(settled) == len(targets):
+                done.set()
+
+        if not targets:
+            return {}
+        message_id = self.member.sending.submit(draft, targets, settle)
+        await done.wait()
+        if all(delivery.error for delivery in settled):
+            result_of(message_id, settled[0])
+        return {delivery.user: partial_result_of(message_id, delivery) for delivery in settled}
+
+    async def broadcast(self, data: Any, *, origin: str = "") -> int:
+        """Send one message to every session of every user.
+
+        Args:
+            data, origin: see `send`.
+
+        Returns:
+            How many nodes have it in their inbox.
+
+        Raises:
+            As `send`.
+        """
+        draft = self.draft(data, Confirm.ACCEPTED, None, None, origin, False, None)
+        message_id = secrets.token_hex(10)
+        sent_at = self.member.clock.now_ms() / 1000
+        envelope = encode(
+            MessageEnvelope(message_id, "", draft.origin, 0, 0, sent_at, 0, None, [], draft.data)
+        )
+        outbox = self.member.outbox
+        futures = [outbox.post(e, envelope) for e in await self.member.broadcast_to()]
+        return sum([await future is Push.PUSHED for future in futures])
+
+    def draft(
+        self,
+        data: Any,
+        confirm: str | Confirm,
+        timeout: float | None,
+        ttl: float | None,
+        origin: str,
+        durable: bool,
+        id: str | None,
+    ) -> Draft:
+        """Check a message and return it as a draft; arguments and errors as `send`."""
+        if durable:
+            raise Unsupported("durable", "durable messages are not supported by this version")
+        encoded = encode_data(data)
+        if len(encoded) > self._max_bytes:
+            raise TooLarge("data", len(encoded), self._max_bytes)
+        return Draft(
+            encoded,
+            origin=check_user(origin, "from") if origin else "",
+            confirm=Confirm.parse(confirm) if isinstance(confirm, str) else confirm,
+            timeout_s=self._timeout_s if timeout is None else timeout,
+            ttl_s=ttl,
+            id=id,
+        )
+
+    async def join(self) -> None:
+        """Have an inbox for receipts; the first call makes it, later ones do nothing."""
+        if self.member.endpoint.id is None:
+            await self.member.join(self._name)
+
+    # ---- asking -----------------------------------------------------------------------------
+
+    async def sessions(self, user: str) -> list[Session]:
+        """Return a user's live sessions, oldest first; [] when offline."""
+        return await self.member.registry.sessions(check_user(user))
+
+    async def user(self, user: str) -> UserStatus:
+        """Return what is known of one user."""
+        target = check_user(user)
+        sessions = await self.member.registry.sessions(target)
+        seen = None if sessions else await self.member.registry.last_seen(target)
+        return UserStatus(target, sessions, 0, seen)
+
+    async def users(
+        self, *, node: str | None = None, prefix: str = ""
+    ) -> AsyncIterator[OnlineUser]:
+        """Yield the online users in the order of their ids' bytes.
+
+        Args:
+            node: only those with a session on the node of this name.
+            prefix: only ids that begin with it.
+        """
+        cursor: str | None = ""
+        while cursor is not None:
+            page, cursor = await self.page(node=node, prefix=prefix, limit=MAX_PAGE, cursor=cursor)
+            for user in page:
+                yield user
+
+    async def page(
+        self, *, node: str | None = None, prefix: str = "", limit: int = 50, cursor: str = ""
+    ) -> tuple[list[OnlineUser], str | None]:
+        """Return one page of the online users, and the cursor of the next; None at the end.
+
+        Args:
+            node, prefix: see `users`.
+            limit: most users in the page, 1 to 1,000.
+            cursor: of the page before; "" for the first.
+
+        Raises:
+            InvalidRequest: a limit out of range.
+        """
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidRequest("limit", f"is 1 to {MAX_PAGE:,}")
+        endpoints = await self.member.leases.ids()
+        if node is not None:
+            endpoints = [e for e in endpoints if e.rpartition(".")[0] == node]
+        return await self.member.registry.page(endpoints, prefix, limit, cursor)
+
+    async def locate(self, users: Sequence[str]) -> dict[UserId, list[str]]:
+        """Return, for each of `users` (at most 1,000) that is online, the names of its nodes."""
+        if len(users) > MAX_QUERY:
+            raise InvalidRequest("users", f"has at most {MAX_QUERY:,} users")
+        return await self.member.registry.locate([check_user(user, "users") for user in users])
+
+    async def nodes(self) -> list[Endpoint]:
+        """Return every node that has not been cleaned up, by name; senders are left out."""
+        endpoints = await self.member.leases.describe(await self.member.leases.ids())
+        return [endpoint for endpoint in endpoints if endpoint.role == "node"]
+
+    async def kick(self, user: str, *, session: str | None = None, reason: str = "") -> int:
+        """Close a user's sessions, wherever they are.
+
+        Args:
+            user: whose.
+            session: only this one; None for all.
+            reason: told to the client, at most 100 bytes.
+
+        Returns:
+            How many were closed, as far as the nodes answered in `delivery.timeout_s`.
+        """
+        target = check_user(user)
+        await self.join()
+        only = SessionId(session) if session is not None else None
+        return await kick(self.member, target, only, reason, self._timeout_s)
+
+
+def encode_data(data: Any) -> bytes:
+    """Return `data` as JSON bytes.
+
+    Raises:
+        InvalidRequest: it is not a JSON value.
+    """
+    try:
+        return msgspec.json.encode(data)
+    except (TypeError, ValueError, RecursionError, OverflowError) as exc:
+        raise InvalidRequest("data", f"is not a JSON value: {exc}") from exc
+
+
+def result_of(message_id: MessageId, delivery: Delivery) -> SendResult:
+    """Return the result of a settled delivery, or raise its error."""
+    if delivery.error is not None:
+        raise delivery.error
+    assert delivery.outcome is not None
+    return SendResult(
+        message_id, delivery.user, delivery.outcome, delivery.sessions, delivery.reason
+    )
+
+
+def partial_result_of(message_id: MessageId, delivery: Delivery) -> SendResult:
+    """Return the result of one delivery of many; an error of the store becomes `busy`.
+
+    Nothing was pushed for this user, and trying again later is right: what `busy` says.
+    """
+    if delivery.error is None:
+        return result_of(message_id, delivery)
+    return SendResult(
+        message_id, delivery.user, Outcome.BUSY, delivery.sessions, str(delivery.error)
+    )

@@ -1,0 +1,172 @@
+"""Envelope <-> msgpack: what lies in an inbox.
+
+An entry is one msgpack array whose first element is a small integer, version * 16 + kind. Decoding
+checks the length first and then every type and arity in one pass (msgspec reads into the declared
+types and stops at the first byte that does not fit, so hostile nesting costs nothing).
+
+What lies in Redis may be read by a node of the version before or after: a change of a field is a
+new version, and version N reads N-1.
+"""
+
+from enum import IntEnum
+from typing import Annotated, Final
+
+import msgspec
+
+from router.errors import DecodeError
+from router.model import Confirm
+
+VERSION: Final = 1
+# A data value has its own, smaller limit; this one keeps a hostile entry from costing memory.
+MAX_ENVELOPE_BYTES: Final = 16 * 1024 * 1024
+MAX_USERS_PER_ENVELOPE: Final = 500
+MAX_HOPS: Final = 3
+
+
+class Answer(IntEnum):
+    """What a receipt says of one copy of a message; the sender makes outcomes of it."""
+
+    WRITTEN = 1
+    DELIVERED = 2
+    DROPPED = 3  # every session of the user was too slow or closing
+    EXPIRED = 4
+    NOT_HERE = 5  # this copy was the first and only one, and it found no session
+    CLOSED = 6  # written, but the socket closed before it proved anything
+    UNSURE = 7  # a copy that was sent on, or read twice: nobody can say what became of the others
+    KICKED = 8  # the answer to a KickEnvelope: how many sessions were closed
+
+
+_Id = Annotated[str, msgspec.Meta(max_length=128)]
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+
+
+class MessageEnvelope(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=0x11
+):
+    """A message on its way to the sessions of one endpoint.
+
+    Args:
+        id: the message's id; every repeat carries the same.
+        sender: endpoint whose inbox takes the receipts; "" when none are wanted.
+        origin: the user it is from, as the recipient's application will see it.
+        confirm: how far the sender waits.
+        hop: how often it was sent on already; 0 for a first copy.
+        sent_at: seconds since 1970 by the sender's clock; for display only.
+        expires_ms: by the store's clock, milliseconds since 1970; 0 for never.
+        users: whom it is for; None for every session of the endpoint.
+        refs: the sender's number for each of `users`, echoed in receipts; empty without a sender.
+        data: the application's JSON value, encoded.
+    """
+
+    id: _Id
+    sender: _Id
+    origin: _Id
+    confirm: Annotated[int, msgspec.Meta(ge=0, le=int(Confirm.DELIVERED))]
+    hop: Annotated[int, msgspec.Meta(ge=0, le=MAX_HOPS)]
+    sent_at: float
+    expires_ms: _Count
+    users: Annotated[list[_Id], msgspec.Meta(max_length=MAX_USERS_PER_ENVELOPE)] | None
+    refs: Annotated[list[_Count], msgspec.Meta(max_length=MAX_USERS_PER_ENVELOPE)]
+    data: bytes
+
+
+class ReceiptEnvelope(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=0x12
+):
+    """Answers to a sender: one envelope for all it is told at once.
+
+    Args:
+        items: flat triples of ref, `Answer`, number of sessions it speaks of.
+    """
+
+    items: list[_Count]
+
+
+class KickEnvelope(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=0x13
+):
+    """An order to close a user's sessions on one endpoint.
+
+    Args:
+        sender: endpoint whose inbox takes the receipt.
+        ref: the sender's number for this order.
+        user: whose sessions.
+        session: only this one; "" for all.
+        reason: told to the client.
+    """
+
+    sender: _Id
+    ref: _Count
+    user: _Id
+    session: _Id
+    reason: Annotated[str, msgspec.Meta(max_length=120)]
+
+
+Envelope = MessageEnvelope | ReceiptEnvelope | KickEnvelope
+
+
+class Lease(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What an endpoint says of itself with each heartbeat; see `model.Endpoint` for the fields."""
+
+    role: str
+    pid: int
+    address: str
+    state: str
+    sessions: int
+    received: int
+    delivered: int
+    received_per_second: float
+    delivered_per_second: float
+
+
+class RouteEntry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What the registry keeps of one session; see `model.Session` for the fields."""
+
+    device: _Id
+    address: _Id
+    since: float
+
+
+_encoder = msgspec.msgpack.Encoder()
+_envelope_decoder: msgspec.msgpack.Decoder[Envelope] = msgspec.msgpack.Decoder(Envelope)
+_lease_decoder = msgspec.msgpack.Decoder(Lease)
+_route_decoder = msgspec.msgpack.Decoder(RouteEntry)
+
+encode = _encoder.encode
+
+
+def decode_envelope(entry: bytes) -> Envelope:
+    """Return the envelope in an inbox entry.
+
+    Args:
+        entry: bytes from an inbox; treated as hostile.
+
+    Raises:
+        DecodeError: too long, not msgpack, another version, or a field of the wrong type.
+    """
+    if len(entry) > MAX_ENVELOPE_BYTES:
+        raise DecodeError(f"an entry of {len(entry)} bytes is over {MAX_ENVELOPE_BYTES}")
+    try:
+        envelope: Envelope = _envelope_decoder.decode(entry)
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise DecodeError(f"not an envelope of version {VERSION}: {exc}") from exc
+    if isinstance(envelope, MessageEnvelope) and envelope.sender and envelope.users is not None:
+        if len(envelope.users) != len(envelope.refs):
+            raise DecodeError("users and refs differ in number")
+    return envelope
+
+
+def decode_lease(value: bytes) -> Lease:
+    """Return what a lease holds; raise DecodeError if it is not one of ours."""
+    try:
+        return _lease_decoder.decode(value)
+    except msgspec.DecodeError as exc:
+        raise DecodeError(f"not a lease: {exc}") from exc
+
+
+def decode_route(value: bytes) -> RouteEntry:
+    """Return what a routes field holds; raise DecodeError if it is not one of ours."""
+    try:
+        return _route_decoder.decode(value)
+    except msgspec.DecodeError as exc:
+        raise DecodeError(f"not a route: {exc}") from exc

@@ -1,0 +1,151 @@
+"""Everything this package raises on purpose: one tree, fields instead of prose, one table of codes."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Consequence:
+    """What an error code means to each kind of caller.
+
+    Args:
+        http_status: status of the HTTP answer.
+        exit_status: exit status of the command line.
+        retry: whether the same call may succeed later without a change.
+    """
+
+    http_status: int
+    exit_status: int
+    retry: bool
+
+
+# One row per code: the only place that says what follows from it (INTERFACE sections 2, 3 and 5).
+CONSEQUENCES = {
+    "invalid_user": Consequence(422, 2, retry=False),
+    "invalid_request": Consequence(422, 2, retry=False),
+    "invalid_settings": Consequence(500, 2, retry=False),
+    "too_large": Consequence(413, 2, retry=False),
+    "forbidden": Consequence(403, 1, retry=False),
+    "unsupported": Consequence(422, 2, retry=False),
+    "unavailable": Consequence(503, 1, retry=True),
+    "store_refused": Consequence(503, 1, retry=True),
+    "server_failed": Consequence(500, 1, retry=False),
+}
+
+
+class SwitchboardError(Exception):
+    """Base of every error of Switchboard; `code` is a key of `CONSEQUENCES`."""
+
+    code: ClassVar[str]
+
+    @property
+    def consequence(self) -> Consequence:
+        """Return what follows from this error."""
+        return CONSEQUENCES[self.code]
+
+
+class InvalidUser(SwitchboardError):
+    """A user id that breaks the rules of `model.check_user`."""
+
+    code = "invalid_user"
+
+    def __init__(self, reason: str, field: str = "user") -> None:
+        """Args: reason: what is wrong with it; field: where it stood."""
+        super().__init__(reason, field)
+        self.reason = reason
+        self.field = field
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.reason}"
+
+
+class InvalidRequest(SwitchboardError):
+    """A call with a value that cannot be used."""
+
+    code = "invalid_request"
+
+    def __init__(self, field: str, reason: str) -> None:
+        """Args: field: which value, "" for the whole; reason: why not."""
+        super().__init__(field, reason)
+        self.field = field
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.reason}" if self.field else self.reason
+
+
+class Unsupported(InvalidRequest):
+    """Something the delivery mode in use cannot promise."""
+
+    code = "unsupported"
+
+
+class TooLarge(SwitchboardError):
+    """Data over its limit."""
+
+    code = "too_large"
+
+    def __init__(self, field: str, size_bytes: int, limit_bytes: int) -> None:
+        """Args: field: what is too large; size_bytes, limit_bytes: by how much."""
+        super().__init__(field, size_bytes, limit_bytes)
+        self.field = field
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.size_bytes} bytes is over the limit of {self.limit_bytes}"
+
+
+class Unavailable(SwitchboardError):
+    """The store cannot be reached; nothing was sent."""
+
+    code = "unavailable"
+
+    def __init__(self, address: str, reason: str) -> None:
+        """Args: address: of the store, without its password; reason: what happened."""
+        super().__init__(address, reason)
+        self.address = address
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the store at {self.address} is not available: {self.reason}"
+
+
+class StoreRefused(SwitchboardError):
+    """The store answered a command with an error (`OOM`, `READONLY`, `NOPERM`, ...)."""
+
+    code = "store_refused"
+
+    def __init__(self, error: str) -> None:
+        """Args: error: the store's own words."""
+        super().__init__(error)
+        self.error = error
+
+    def __str__(self) -> str:
+        return f"the store refused a command: {self.error}"
+
+
+class InvalidSettings(SwitchboardError):
+    """Settings that cannot work; every problem is named, one line each."""
+
+    code = "invalid_settings"
+
+    def __init__(self, problems: list[str]) -> None:
+        """Args: problems: one sentence each: which key, what is wrong, the mend."""
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+
+class ServerFailed(SwitchboardError):
+    """Our private server could not be started, found or used; the sentence says what to do."""
+
+    code = "server_failed"
+
+
+class DecodeError(SwitchboardError):
+    """Bytes from the store that are not an envelope or a registry entry of ours."""
+
+    code = "store_refused"

@@ -1,0 +1,69 @@
+"""Every Redis key name, and nowhere else (docs/protocol.md, section 1).
+
+Each key carries one hash tag, so all keys of one user, and all of one endpoint, live in one
+Cluster slot and one script may touch them together.
+"""
+
+from dataclasses import dataclass
+
+from router.model import EndpointId, SessionId, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Builds key names under one prefix.
+
+    Args:
+        prefix: what every key starts with; two clusters on one Redis differ in it.
+    """
+
+    prefix: str = "sb"
+
+    @property
+    def endpoints(self) -> str:
+        """Set of every endpoint that has not been cleaned up."""
+        return f"{self.prefix}:endpoints"
+
+    def routes(self, user: UserId) -> str:
+        """Hash: `endpoint/session` -> entry."""
+        return f"{self.prefix}:{{{user}}}:routes"
+
+    def seen(self, user: UserId) -> str:
+        """String: when the user's last session left."""
+        return f"{self.prefix}:{{{user}}}:seen"
+
+    def open(self, endpoint: EndpointId) -> str:
+        """String: exists while the endpoint may receive."""
+        return f"{self.prefix}:{{{endpoint}}}:open"
+
+    def lease(self, endpoint: EndpointId) -> str:
+        """String with a TTL: the endpoint was alive lately."""
+        return f"{self.prefix}:{{{endpoint}}}:lease"
+
+    def inbox(self, endpoint: EndpointId) -> str:
+        """List: envelopes for the endpoint, head first."""
+        return f"{self.prefix}:{{{endpoint}}}:inbox"
+
+    def done(self, endpoint: EndpointId) -> str:
+        """Integer: how many envelopes were ever removed from the inbox."""
+        return f"{self.prefix}:{{{endpoint}}}:done"
+
+    def users(self, endpoint: EndpointId) -> str:
+        """Sorted set, all scores 0: users with a session on the endpoint, in byte order."""
+        return f"{self.prefix}:{{{endpoint}}}:users"
+
+    @property
+    def dead(self) -> str:
+        """List, capped: inbox entries that were not envelopes."""
+        return f"{self.prefix}:dead"
+
+
+def route_field(endpoint: EndpointId, session: SessionId) -> str:
+    """Return the field of one session in its user's routes."""
+    return f"{endpoint}/{session}"
+
+
+def split_route_field(field: str) -> tuple[EndpointId, SessionId]:
+    """Return endpoint and session of a routes field."""
+    endpoint, _, session = field.rpartition("/")
+    return EndpointId(endpoint), SessionId(session)

@@ -1,0 +1,59 @@
+"""Closing a user's sessions, wherever they are."""
+
+import asyncio
+
+from router.codec import KickEnvelope, encode
+from router.errors import InvalidRequest
+from router.member import Member
+from router.model import Outcome, SessionId, UserId
+from router.transport.base import Delivery
+from router.transport.outbox import Push
+
+MAX_REASON_CHARACTERS = 100  # a close frame holds 123 bytes
+
+
+async def kick(
+    member: Member, user: UserId, session: SessionId | None, reason: str, timeout_s: float
+) -> int:
+    """Order each node that holds the user to close, and count what it closed.
+
+    Args:
+        member: this process; it must have joined.
+        user: whose sessions.
+        session: only this one; None for all.
+        reason: told to the client.
+        timeout_s: how long to wait for the nodes' answers.
+
+    Returns:
+        How many sessions were closed, as far as the nodes have answered.
+
+    Raises:
+        InvalidRequest: a reason that does not fit into a close frame.
+        Unavailable, StoreRefused: the store is away or refuses.
+    """
+    if len(reason.encode()) > MAX_REASON_CHARACTERS or not (reason.isprintable()):
+        raise InvalidRequest("reason", f"has at most {MAX_REASON_CHARACTERS} printable bytes")
+    sessions = await member.registry.sessions(user)
+    endpoints = sorted({s.endpoint for s in sessions if session in (None, s.session)})
+    waiting: list[asyncio.Future[int]] = []
+    for endpoint in endpoints:
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        waiting.append(future)
+
+        def settled(delivery: Delivery, future: asyncio.Future[int] = future) -> None:
+            if not future.done():
+                future.set_result(delivery.reached)
+
+        delivery = member.sending.track(user, timeout_s, settled)
+        delivery.planned((endpoint,))
+        order = KickEnvelope(member.sending.own or "", delivery.ref, user, session or "", reason)
+
+        def pushed(arg: Delivery, result: Push) -> None:
+            if result is Push.PUSHED:
+                arg.pushed()
+            else:
+                arg.refused(Outcome.OFFLINE)
+            member.sending.changed(arg)
+
+        member.outbox.push(endpoint, encode(order), pushed, delivery)
+    return sum([await future for future in waiting])

@@ -1,0 +1,186 @@
+"""One process as a member of a cluster: every part of the router, wired.
+
+The faces (`router.aio`, `router.sync`) and the node stand on this.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from hiredis import ReplyError
+
+from router.codec import Lease
+from router.endpoint import EndpointKeeper
+from router.errors import SwitchboardError
+from router.keys import Keys
+from router.model import EndpointId
+from router.receipts import Receipts
+from router.receiving import Receiver
+from router.sending import Sending
+from router.settings import Settings
+from router.store.clock import StoreClock
+from router.store.connect import Connector, check_version, rights_probe, translate
+from router.store.lease import Leases
+from router.store.link import Link
+from router.store.registry import Registry
+from router.store.resp import pack
+from router.store.routes import RouteTable
+from router.transport.outbox import Outbox
+from router.transport.routed import RoutedTransport
+
+_EMPTY_POLL_S: Final = 0.02
+
+
+def sender_lease() -> Lease:
+    """Return what a process without sockets says of itself."""
+    return Lease("sender", os.getpid(), "", "live", 0, 0, 0, 0.0, 0.0)
+
+
+async def _nothing(_: EndpointId) -> None:
+    """A process without sockets has nothing to register again."""
+
+
+class Member:
+    """Everything one process needs to send, to receive and to ask the registry.
+
+    `open` connects; `join` makes it an endpoint with an inbox, which only those need that hold
+    sockets or wait for receipts.
+
+    Args:
+        settings: of the cluster.
+        url: of the store, `redis://`, `rediss://` or `unix://`.
+        describe: returns what to say of this process with each heartbeat.
+        on_epoch: awaited when a later epoch was taken: sessions must be registered again.
+        on_store_back: called when the connection to the store is there again.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        url: str,
+        *,
+        describe: Callable[[], Lease] = sender_lease,
+        on_epoch: Callable[[EndpointId], Awaitable[None]] = _nothing,
+        on_store_back: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.settings = settings
+        self.keys = Keys(settings.registry.prefix)
+        self._on_epoch = on_epoch
+        self._on_store_back = on_store_back
+        self._opened = False
+        self._joining = asyncio.Lock()
+        connector = Connector(url, settings.redis)
+        self.clock = StoreClock()
+        self.link = Link(connector, "commands", on_up=self._link_up)
+        self.registry = Registry(self.link, self.keys, settings.registry)
+        self.leases = Leases(self.link, self.keys, settings.lease)
+        self.routes = RouteTable(connector, self.keys, settings.registry)
+        waiting = settings.delivery.max_waiting
+        self.outbox = Outbox(self.link, self.keys, settings.inbox.max_length, 5 * waiting)
+        self.sending = Sending(self.clock, waiting)
+        self.transport = RoutedTransport(
+            self.link, self.routes, self.registry, self.outbox, self.sending.changed
+        )
+        self.sending.transport = self.transport
+        self.receipts = Receipts(self.outbox, self.sending.receipts)
+        self.endpoint = EndpointKeeper(
+            self.leases, settings.lease, self.clock, describe, self._epoch
+        )
+        self.receiver = Receiver(
+            connector,
+            self.link,
+            self.keys,
+            settings.inbox,
+            self.registry,
+            self.outbox,
+            self.receipts,
+            self.sending.receipts,
+            self.endpoint.check_now,
+        )
+
+    async def open(self) -> None:
+        """Connect, and check that the store will do.
+
+        Raises:
+            Unavailable: nobody answers at the address.
+            StoreRefused: too old, or a right is missing; naming it.
+        """
+        try:
+            await self.link.open()
+            await self._check_store()
+            await self.routes.open()
+        except BaseException:
+            await self.close()
+            raise
+        self._opened = True
+
+    async def join(self, name: str) -> EndpointId:
+        """Become an endpoint called `name` and read its inbox; later calls do nothing.
+
+        Raises:
+            Unavailable, StoreRefused: the store is away or refuses.
+        """
+        async with self._joining:
+            if self.endpoint.id is None:
+                await self.endpoint.open(name)
+        assert self.endpoint.id is not None
+        return self.endpoint.id
+
+    async def leave(self, deadline_s: float) -> int:
+        """Stop being an endpoint: empty the inbox, then close it.
+
+        Args:
+            deadline_s: how long to go on with what still arrives.
+
+        Returns:
+            How many envelopes stayed in the inbox; 0 when all were dealt with.
+        """
+        left = 0
+        if self.endpoint.id is not None:
+            await self.endpoint.stop()
+            try:
+                async with asyncio.timeout(deadline_s):
+                    while left := await self.endpoint.close():
+                        await asyncio.sleep(_EMPTY_POLL_S)
+            except (TimeoutError, SwitchboardError):
+                pass
+            self.endpoint.id = None
+        return left
+
+    async def close(self) -> None:
+        """Disconnect. Whoever still waits for an outcome hears `unknown` when its time is up."""
+        await self.endpoint.stop()
+        await self.receiver.close()
+        await self.routes.close()
+        await self.link.close()
+        self._opened = False
+
+    async def broadcast_to(self) -> Sequence[EndpointId]:
+        """Return the endpoints that may hold sessions."""
+        endpoints = await self.leases.describe(await self.leases.ids())
+        return [endpoint.endpoint for endpoint in endpoints if endpoint.role == "node"]
+
+    async def _epoch(self, endpoint: EndpointId) -> None:
+        self.sending.own = endpoint
+        self.receipts.own = endpoint
+        await self.receiver.open(endpoint)
+        if self.endpoint.epochs > 1:
+            await self._on_epoch(endpoint)
+
+    def _link_up(self) -> None:
+        if self._opened:
+            self.endpoint.check_now()
+            self.transport.store_is_back()
+            self._on_store_back()
+
+    async def _check_store(self) -> None:
+        check_version(await self.link.command("INFO", "server"))
+        probe, count = rights_probe(self.keys)
+        data = probe + pack("TIME")
+        replies = await self.link.ask(data, count + 1)
+        for reply in replies:
+            if type(reply) is ReplyError:
+                raise translate(reply)
+        seconds, microseconds = replies[-1]
+        self.clock.set(int(seconds) * 1000 + int(microseconds) // 1000)

@@ -1,0 +1,206 @@
+"""An endpoint's private list: pushing to it, and reading it as its own journal.
+
+Nothing is popped before it is dealt with. The reader peeks (BLMOVE of the head onto the head,
+which changes nothing and blocks until there is one), reads the rest of the batch, hands it over,
+and only then removes it, by absolute position. After any doubt (a lost reply, a refused trim, a
+reconnect) it reads the position again and starts from the head.
+Sources: https://redis.io/docs/latest/commands/blmove/ and docs/protocol.md, section 4.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from hiredis import ReplyError
+
+from router.keys import Keys
+from router.model import EndpointId
+from router.settings import InboxSettings
+from router.store import scripts
+from router.store.connect import Connector, is_noscript
+from router.store.link import Link
+from router.store.resp import pack
+
+NOT_OPEN: Final = -1
+FULL: Final = -2
+# Most envelopes in one push: Lua's unpack() ends at 8,000 values, and a batch is read by 512.
+MAX_PUSH: Final = 512
+_GRACE_S: Final = 5.0
+_log = structlog.get_logger()
+
+
+def pack_push(
+    keys: Keys, endpoint: EndpointId, max_length: int, envelopes: Sequence[bytes]
+) -> bytes:
+    """Return the packed command that pushes envelopes to one endpoint.
+
+    Its reply is the inbox's new length, `NOT_OPEN` or `FULL`; all of them are pushed, in order, or
+    none.
+
+    Args:
+        keys: key names.
+        endpoint: whose inbox.
+        max_length: most envelopes it may hold afterwards.
+        envelopes: encoded, at most `MAX_PUSH`.
+    """
+    return scripts.PUSH.pack((keys.open(endpoint), keys.inbox(endpoint)), max_length, *envelopes)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Entries read from the head of an inbox, to be given back with `InboxReader.dealt`.
+
+    Args:
+        entries: as they lie in the list, head first.
+        read_before: how many of the first were already handed out once, before a doubt. What
+            became of them then is not known, so nothing may be called `offline` for them.
+        position: absolute position of the first.
+        reading: which start of the reader this belongs to.
+    """
+
+    entries: list[bytes]
+    read_before: int
+    position: int
+    reading: int
+
+
+class InboxReader:
+    """Reads one endpoint's inbox, one batch at a time, each one round trip.
+
+    Guarantees: entries come in the order in which they were pushed; an entry is removed only after
+    `dealt`; entries that were handed out and not removed come again after a reconnect.
+
+    Args:
+        connector: opens the reader's own connection.
+        keys: key names.
+        settings: batch length and how long a peek blocks.
+        on_batch: takes a batch; the next one comes only after `dealt`.
+        on_fenced: called when a trim was refused because the endpoint may not receive.
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        keys: Keys,
+        settings: InboxSettings,
+        on_batch: Callable[[Batch], None],
+        on_fenced: Callable[[], None],
+    ) -> None:
+        self._keys = keys
+        self._block_s = settings.block_s
+        self._batch_length = settings.batch  # the head, and up to batch - 1 behind it
+        self._on_batch = on_batch
+        self._on_fenced = on_fenced
+        self._endpoint: EndpointId | None = None
+        self._opened = False
+        self._position = 0
+        self._high = 0
+        self._reading = 0
+        self._peek = b""
+        self._trim_keys: tuple[str, ...] = ()
+        self._link = Link(
+            connector,
+            "inbox",
+            on_up=self._start,
+            reply_timeout_s=settings.block_s + _GRACE_S,
+        )
+
+    async def open(self, endpoint: EndpointId) -> None:
+        """Read the inbox of `endpoint` from now on; a later call changes to another one.
+
+        Raises:
+            Unavailable, StoreRefused: the first connection failed.
+        """
+        self._endpoint = endpoint
+        self._high = 0
+        inbox = self._keys.inbox(endpoint)
+        self._peek = pack("BLMOVE", inbox, inbox, "LEFT", "LEFT", self._block_s)
+        self._peek += pack("LRANGE", inbox, 1, self._batch_length - 1)
+        self._trim_keys = (self._keys.open(endpoint), inbox, self._keys.done(endpoint))
+        if self._opened:
+            self._link.abort(f"reading {endpoint} from now on")
+        else:
+            self._opened = True
+            await self._link.open()
+
+    async def close(self) -> None:
+        """Stop reading; what was not dealt with stays in the inbox."""
+        self._reading += 1
+        await self._link.close()
+
+    def dealt(self, batch: Batch, then: Callable[[bool], None]) -> None:
+        """Remove a batch that was dealt with, and read on.
+
+        Args:
+            batch: the one handed to `on_batch`.
+            then: called with whether the batch is known to be removed; before that, a rescuer may
+                still deliver its copies, so negative answers wait for it.
+        """
+        if batch.reading != self._reading or not self._link.up:
+            then(False)
+            return
+        length = len(batch.entries)
+
+        def trimmed(replies: list[Any] | None) -> None:
+            if replies is not None and replies[0] == 1 and batch.reading == self._reading:
+                then(True)
+                return
+            then(False)
+            if replies is not None:
+                self._refused(replies[0])
+
+        self._position += length
+        trim = scripts.TRIM.pack(self._trim_keys, batch.position, length)
+        self._link.expect(1, trimmed)
+        self._link.send(trim + self._peek, 2, self._peeked)
+
+    def again(self, reason: str) -> None:
+        """Give the batch under way up: it stays in the inbox and is read again.
+
+        Args:
+            reason: for the log.
+        """
+        self._link.abort(reason)
+
+    def _start(self) -> None:
+        """Find out where the head is; the connection is new, so nothing else is known."""
+        self._reading += 1
+        assert self._endpoint is not None
+        ask = pack("GET", self._keys.done(self._endpoint))
+        self._link.send(ask, 1, self._positioned)
+
+    def _positioned(self, replies: list[Any] | None) -> None:
+        if replies is None:
+            return
+        if type(replies[0]) is ReplyError:
+            self._link.abort(f"the inbox's position cannot be read: {replies[0]}")
+            return
+        self._position = int(replies[0] or 0)
+        self._link.send(self._peek, 2, self._peeked)
+
+    def _peeked(self, replies: list[Any] | None) -> None:
+        if replies is None:
+            return
+        head, rest = replies
+        if type(head) is ReplyError or type(rest) is ReplyError:
+            self._link.abort(f"the inbox cannot be read: {head} {rest}")
+        elif head is None:
+            # Time ran out. The range is thrown away: what was pushed between the two commands has
+            # a head that was not read.
+            self._link.send(self._peek, 2, self._peeked)
+        else:
+            entries = [head, *rest]
+            read_before = min(len(entries), max(0, self._high - self._position))
+            self._high = max(self._high, self._position + len(entries))
+            self._on_batch(Batch(entries, read_before, self._position, self._reading))
+
+    def _refused(self, reply: Any) -> None:
+        if is_noscript(reply):
+            reason = "the scripts are gone"  # a new connection loads them
+        elif reply == -1:
+            reason = "the endpoint is fenced"
+            self._on_fenced()
+        else:
+            reason = f"a trim was refused: {reply}"
+        self._link.abort(reason)

@@ -1,0 +1,144 @@
+"""The endpoints of a cluster: who may receive (`open`) and who was alive lately (`lease`).
+
+Two ideas kept apart. `open` is an atomic fact, checked in the same step as every push. The lease
+is a hint: it ends by itself when heartbeats stop, and starts a rescue.
+"""
+
+import secrets
+from collections.abc import Iterable
+from typing import Final
+
+from hiredis import ReplyError
+
+from router.codec import Lease, decode_lease, encode
+from router.errors import DecodeError, StoreRefused
+from router.keys import Keys
+from router.model import Endpoint, EndpointId, endpoint_name
+from router.settings import LeaseSettings
+from router.store import scripts
+from router.store.connect import translate
+from router.store.link import Link
+from router.store.resp import pack
+
+_EPOCH_BYTES: Final = 5
+_TRIES: Final = 5
+
+
+class Leases:
+    """Opens, keeps and lists endpoints.
+
+    Args:
+        link: where to ask.
+        keys: key names.
+        settings: TTL of a lease.
+    """
+
+    def __init__(self, link: Link, keys: Keys, settings: LeaseSettings) -> None:
+        self._link = link
+        self._keys = keys
+        self._ttl_ms = round(settings.ttl_s * 1000)
+
+    async def open(self, name: str, lease: Lease) -> EndpointId:
+        """Let a new epoch of `name` receive, and return its endpoint id.
+
+        The epoch is random, so an id is never used twice, whoever chooses it and whatever was
+        cleaned up before. The endpoint is listed first: a crash in between leaves a name that
+        nobody can push to.
+
+        Raises:
+            Unavailable, StoreRefused: the store is away or refuses.
+        """
+        for _ in range(_TRIES):
+            endpoint = EndpointId(f"{name}.{secrets.token_hex(_EPOCH_BYTES)}")
+            await self._link.command("SADD", self._keys.endpoints, endpoint)
+            keys = (self._keys.open(endpoint), self._keys.lease(endpoint))
+            if await self._link.call(scripts.OPEN.pack(keys, encode(lease), self._ttl_ms)):
+                return endpoint
+        raise StoreRefused(f"no free epoch for endpoint {name}")
+
+    async def heartbeat(self, endpoint: EndpointId, lease: Lease) -> int | None:
+        """Renew a lease.
+
+        Returns:
+            The store's time in milliseconds since 1970; None if the endpoint is fenced.
+
+        Raises:
+            Unavailable, StoreRefused: the store is away or refuses.
+        """
+        keys = (self._keys.open(endpoint), self._keys.lease(endpoint))
+        answer = await self._link.call(scripts.HEARTBEAT.pack(keys, encode(lease), self._ttl_ms))
+        return None if answer < 0 else int(answer)
+
+    async def close(self, endpoint: EndpointId) -> int:
+        """End an endpoint if its inbox is empty.
+
+        Returns:
+            0 when it is closed; else how many envelopes still wait, and nothing was changed.
+
+        Raises:
+            Unavailable, StoreRefused: the store is away or refuses.
+        """
+        k = self._keys
+        keys = (k.open(endpoint), k.lease(endpoint), k.inbox(endpoint), k.done(endpoint))
+        waiting = int(await self._link.call(scripts.CLOSE.pack((*keys, k.users(endpoint)))))
+        if waiting == 0:
+            await self._link.command("SREM", k.endpoints, endpoint)
+        return waiting
+
+    async def ids(self) -> list[EndpointId]:
+        """Return every endpoint that has not been cleaned up, sorted."""
+        members = await self._link.command("SMEMBERS", self._keys.endpoints)
+        return sorted(EndpointId(member.decode()) for member in members)
+
+    async def describe(self, endpoints: Iterable[EndpointId]) -> list[Endpoint]:
+        """Return what is known of each endpoint, in the order given.
+
+        Raises:
+            Unavailable, StoreRefused: the store is away or refuses.
+        """
+        wanted = list(endpoints)
+        if not wanted:
+            return []
+        data = b"".join(self._questions(endpoint) for endpoint in wanted)
+        replies = await self._link.ask(data, 3 * len(wanted))
+        for reply in replies:
+            if type(reply) is ReplyError:
+                raise translate(reply)
+        return [
+            self._describe(endpoint, *replies[3 * i : 3 * i + 3])
+            for i, endpoint in enumerate(wanted)
+        ]
+
+    def _questions(self, endpoint: EndpointId) -> bytes:
+        lease = self._keys.lease(endpoint)
+        return b"".join(
+            (
+                pack("GET", lease),
+                pack("PTTL", lease),
+                pack("LLEN", self._keys.inbox(endpoint)),
+            )
+        )
+
+    def _describe(
+        self, endpoint: EndpointId, value: bytes | None, left_ms: int, waiting: int
+    ) -> Endpoint:
+        lost = Lease("node", 0, "", "lost", 0, 0, 0, 0.0, 0.0)
+        try:
+            lease = decode_lease(value) if value is not None else lost
+        except DecodeError:  # somebody else's hand, or another version: alive, but nothing known
+            lease = lost
+        return Endpoint(
+            name=endpoint_name(endpoint),
+            endpoint=endpoint,
+            role=lease.role,
+            pid=lease.pid,
+            address=lease.address,
+            state=lease.state,
+            sessions=lease.sessions,
+            inbox_length=waiting,
+            heartbeat_age_seconds=max(0, self._ttl_ms - left_ms) / 1000 if left_ms > 0 else None,
+            received=lease.received,
+            delivered=lease.delivered,
+            received_per_second=lease.received_per_second,
+            delivered_per_second=lease.delivered_per_second,
+        )

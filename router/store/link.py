@@ -1,0 +1,203 @@
+"""A wire that is kept up: reconnects with jittered backoff, loads the scripts, tells its owner."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import structlog
+from hiredis import ReplyError
+
+from router.errors import StoreRefused, SwitchboardError, Unavailable
+from router.store import scripts
+from router.store.connect import Connector, is_noscript, translate
+from router.store.resp import pack
+from router.store.wire import Done, Wire
+
+_FIRST_PAUSE_S: Final = 0.5
+_LONGEST_PAUSE_S: Final = 5.0
+_log = structlog.get_logger()
+
+
+def _ignore(*_: object) -> None:
+    """Do nothing: the owner has no interest in this event."""
+
+
+class ReplyLost(Unavailable):
+    """The connection went away before the reply came: the command may or may not have run."""
+
+
+class Link:
+    """One connection to the store for as long as its owner wants it.
+
+    Args:
+        connector: opens the connections.
+        name: for the log, and `CLIENT LIST` on the server.
+        setup: packed commands that each new connection begins with, and how many; all must answer
+            without an error.
+        on_up: called after each successful (re)connect, set-up included.
+        on_down: called when a connection is lost, after every waiting command was told.
+        on_push: takes RESP3 push messages.
+        reply_timeout_s: see `Wire`; None for the connector's.
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        name: str,
+        *,
+        setup: tuple[bytes, int] = (b"", 0),
+        on_up: Callable[[], None] = _ignore,
+        on_down: Callable[[], None] = _ignore,
+        on_push: Callable[[list[Any]], None] = _ignore,
+        reply_timeout_s: float | None = None,
+    ) -> None:
+        self._connector = connector
+        self._name = name
+        self._setup = setup
+        self._on_up = on_up
+        self._on_down = on_down
+        self._on_push = on_push
+        self._reply_timeout_s = reply_timeout_s or connector.reply_timeout_s
+        self._wire: Wire | None = None
+        self._lost = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+        self._reason = "not connected yet"
+
+    @property
+    def up(self) -> bool:
+        """Say whether commands can be sent now."""
+        return self._wire is not None
+
+    @property
+    def address(self) -> str:
+        """Return where the store is, without its password."""
+        return self._connector.address
+
+    async def open(self) -> None:
+        """Connect for the first time and stay connected from then on.
+
+        Raises:
+            Unavailable, StoreRefused: the first connection failed; nothing is left running.
+        """
+        await self._connect()
+        self._keeper = asyncio.create_task(self._keep(), name=f"link {self._name}")
+
+    async def close(self) -> None:
+        """Close the connection; what still waits for replies is told that they are lost."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
+            self._keeper = None
+        if self._wire is not None:
+            self._wire.abort("closed by us")
+            while self._wire is not None:  # connection_lost comes in the loop's next round
+                await asyncio.sleep(0)
+
+    def abort(self, reason: str) -> None:
+        """Give the present connection up; the link connects again."""
+        if self._wire is not None:
+            _log.warning("store connection given up", link=self._name, reason=reason)
+            self._wire.abort(reason)
+
+    def send(self, data: bytes, count: int, done: Done) -> None:
+        """Send packed commands without waiting; see `Wire.send`. While down, `done` gets None."""
+        if self._wire is None:
+            done(None)
+        else:
+            self._wire.send(data, count, done)
+
+    def expect(self, count: int, done: Done) -> None:
+        """Announce who takes the first replies to the bytes of the next `send`; see `Wire.expect`.
+
+        The link must be up.
+        """
+        assert self._wire is not None
+        self._wire.expect(count, done)
+
+    async def ask(self, data: bytes, count: int) -> list[Any]:
+        """Send packed commands and return their replies, errors among them as `ReplyError`.
+
+        A script the store has forgotten is loaded again and everything sent once more, since a
+        NOSCRIPT ran nothing; commands beside it in `data` must therefore bear repeating.
+
+        Raises:
+            Unavailable: the link is down; nothing was sent.
+            ReplyLost: the connection went away; some may have run.
+
+        Cancel-safe: the replies are dropped when they come.
+        """
+        replies = await self._ask_once(data, count)
+        if any(is_noscript(reply) for reply in replies):
+            await self._ask_once(scripts.LOAD_ALL, len(scripts.ALL))
+            replies = await self._ask_once(data, count)
+        return replies
+
+    async def call(self, data: bytes) -> Any:
+        """Send one packed command and return its reply.
+
+        Raises:
+            Unavailable, ReplyLost: as `ask`.
+            StoreRefused: the reply is an error.
+        """
+        reply = (await self.ask(data, 1))[0]
+        if type(reply) is ReplyError:
+            raise translate(reply)
+        return reply
+
+    async def command(self, *args: str | bytes | int | float) -> Any:
+        """Pack one command, then as `call`."""
+        return await self.call(pack(*args))
+
+    async def _ask_once(self, data: bytes, count: int) -> list[Any]:
+        if self._wire is None:
+            raise Unavailable(self.address, self._reason)
+        future: asyncio.Future[list[Any] | None] = asyncio.get_running_loop().create_future()
+
+        def done(replies: list[Any] | None) -> None:
+            if not future.done():
+                future.set_result(replies)
+
+        self._wire.send(data, count, done)
+        replies = await future
+        if replies is None:
+            raise ReplyLost(self.address, self._reason)
+        return replies
+
+    async def _connect(self) -> None:
+        connection = await self._connector.connect()
+        self._lost.clear()
+        wire = Wire(connection, self._on_push, self._went, self._reply_timeout_s)
+        self._wire = wire
+        data, count = self._setup
+        data += pack("CLIENT", "SETNAME", f"switchboard-{self._name}")
+        try:
+            replies = await self._ask_once(scripts.LOAD_ALL + data, len(scripts.ALL) + count + 1)
+            for reply in replies:
+                if type(reply) is ReplyError:
+                    raise translate(reply)
+        except BaseException:
+            wire.abort("set-up failed")
+            raise
+        self._on_up()
+
+    def _went(self, reason: str) -> None:
+        self._wire = None
+        self._reason = reason
+        self._lost.set()
+        self._on_down()
+
+    async def _keep(self) -> None:
+        """Connect again whenever the connection is lost, at most about twice a second."""
+        while True:
+            await self._lost.wait()
+            _log.warning("store connection lost", link=self._name, reason=self._reason)
+            pause_s = _FIRST_PAUSE_S
+            while not self.up:
+                await asyncio.sleep(random.uniform(0, pause_s))
+                try:
+                    await self._connect()
+                except SwitchboardError as exc:
+                    self._reason = getattr(exc, "reason", None) or str(cast(StoreRefused, exc))
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            _log.info("store connection up again", link=self._name)

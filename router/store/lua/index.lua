@@ -1,0 +1,10 @@
+-- List a user under an endpoint, but only while that endpoint may receive: a late one after the
+-- endpoint was cleaned up would leave a key for ever.
+-- KEYS  1 open   2 users
+-- ARGV  1 user
+-- Returns 1; 0 if the endpoint is fenced.
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  return 0
+end
+redis.call('ZADD', KEYS[2], 0, ARGV[1])
+return 1

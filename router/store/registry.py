@@ -1,0 +1,210 @@
+"""The online-user registry: who is where, as one hash of routes per user.
+
+A removal names what it removes (`endpoint/session`), so a late goodbye of one node never removes
+the user's new route on another.
+"""
+
+import heapq
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from hiredis import ReplyError
+
+from router.codec import RouteEntry, decode_route, encode
+from router.errors import DecodeError
+from router.keys import Keys, route_field, split_route_field
+from router.model import EndpointId, OnlineUser, Session, SessionId, UserId, endpoint_name
+from router.settings import RegistrySettings
+from router.store import scripts
+from router.store.connect import translate
+from router.store.link import Link
+from router.store.resp import pack
+from router.store.routes import Routes, parse_routes
+
+
+class Registry:
+    """Writes and reads routes.
+
+    Every write may be repeated safely: it sets or removes exactly one named thing.
+
+    Args:
+        link: where to ask.
+        keys: key names.
+        settings: TTLs.
+    """
+
+    def __init__(self, link: Link, keys: Keys, settings: RegistrySettings) -> None:
+        self._link = link
+        self._keys = keys
+        self._user_ttl_ms = round(settings.user_ttl_s * 1000)
+        self._seen_ttl_ms = round(settings.seen_ttl_s * 1000)
+
+    async def register(self, sessions: Sequence[tuple[UserId, Session]]) -> bool:
+        """Write the routes of sessions of one endpoint, or refresh them; one round trip.
+
+        Each user is listed under the endpoint first: a crash in between leaves a harmless entry.
+
+        Returns:
+            Whether the endpoint may still receive; if not, it is fenced and must register its
+            sessions under its next epoch.
+
+        Raises:
+            Unavailable, StoreRefused: the store is away or refuses; perhaps registered.
+        """
+        if not sessions:
+            return True
+        data = b"".join(self._pack_register(user, session) for user, session in sessions)
+        replies = await self._checked(data, 2 * len(sessions))
+        return all(replies[::2])
+
+    def _pack_register(self, user: UserId, session: Session) -> bytes:
+        k, endpoint = self._keys, session.endpoint
+        entry = encode(RouteEntry(session.device, session.address, session.since))
+        field = route_field(endpoint, session.session)
+        index = scripts.INDEX.pack((k.open(endpoint), k.users(endpoint)), user)
+        return index + scripts.REGISTER.pack((k.routes(user),), field, entry, self._user_ttl_ms)
+
+    async def unregister(
+        self, user: UserId, endpoint: EndpointId, session: SessionId, *, last_here: bool
+    ) -> bool:
+        """Remove a session's route.
+
+        Args:
+            user: whose.
+            endpoint: which held it.
+            session: which.
+            last_here: the endpoint holds no other session of the user, so its listing goes too.
+
+        Returns:
+            Whether it was the user's last session anywhere.
+
+        Raises:
+            Unavailable, StoreRefused: the store is away or refuses; perhaps removed.
+        """
+        k = self._keys
+        field = route_field(endpoint, session)
+        data = scripts.UNREGISTER.pack((k.routes(user), k.seen(user)), field, self._seen_ttl_ms)
+        if last_here:
+            data += pack("ZREM", k.users(endpoint), user)
+        replies = await self._checked(data, 1 + last_here)
+        return bool(replies[0])
+
+    async def forget(
+        self, user: UserId, endpoint: EndpointId, keep: Iterable[SessionId] = ()
+    ) -> Routes:
+        """Remove a user's routes by the endpoint they name, and look up afresh, in one step.
+
+        Args:
+            user: whose.
+            endpoint: which is closed, or holds the user no longer.
+            keep: sessions of that endpoint that are alive after all.
+
+        Returns:
+            Where the user is now.
+
+        Raises:
+            Unavailable, StoreRefused: the store is away or refuses; perhaps removed.
+        """
+        return parse_routes(await self._link.call(self.pack_forget(user, endpoint, keep)))
+
+    def pack_forget(
+        self, user: UserId, endpoint: EndpointId, keep: Iterable[SessionId] = ()
+    ) -> bytes:
+        """Return the packed command of `forget`; its reply goes to `routes.parse_routes`."""
+        keys = (self._keys.routes(user), self._keys.seen(user))
+        return scripts.FORGET.pack(keys, endpoint, self._seen_ttl_ms, *keep)
+
+    async def sessions(self, user: UserId) -> list[Session]:
+        """Return a user's live sessions, oldest first; [] when offline."""
+        fields = await self._link.command("HGETALL", self._keys.routes(user))
+        return _sessions(fields)
+
+    async def last_seen(self, user: UserId) -> float | None:
+        """Return when the user's last session left, seconds since 1970; None if not known."""
+        value = await self._link.command("GET", self._keys.seen(user))
+        return float(value) if value is not None else None
+
+    async def locate(self, users: Sequence[UserId]) -> dict[UserId, list[str]]:
+        """Return, for each of `users` that is online, the names of its nodes, sorted."""
+        if not users:
+            return {}
+        data = b"".join(pack("HKEYS", self._keys.routes(user)) for user in users)
+        replies = await self._checked(data, len(users))
+        found = ((user, parse_routes(reply)) for user, reply in zip(users, replies, strict=True))
+        return {
+            user: sorted({endpoint_name(endpoint) for endpoint in routes.endpoints})
+            for user, routes in found
+            if routes.endpoints
+        }
+
+    async def page(
+        self, endpoints: Sequence[EndpointId], prefix: str, limit: int, after: str
+    ) -> tuple[list[OnlineUser], str | None]:
+        """List users in the order of their ids' bytes.
+
+        A page is exact for users who stay: none is repeated or left out between pages.
+
+        Args:
+            endpoints: whose users.
+            prefix: only ids that begin with it; "" for all.
+            limit: most users to return, at least 1.
+            after: the cursor of the page before; "" for the first page.
+
+        Returns:
+            The page, and the cursor of the next one; None at the end.
+        """
+        names = await self._names(endpoints, prefix, limit + 1, after)
+        users = names[:limit]
+        online = await self._describe(users)
+        return online, users[-1] if len(names) > limit else None
+
+    async def _names(
+        self, endpoints: Sequence[EndpointId], prefix: str, limit: int, after: str
+    ) -> list[UserId]:
+        """Merge the endpoints' sorted sets; each is asked for at most `limit` names."""
+        if not endpoints:
+            return []
+        low = f"[{prefix}".encode() if prefix else b"-"
+        if after and after.encode() >= prefix.encode():
+            low = f"({after}".encode()
+        high = b"(" + prefix.encode() + b"\xff" if prefix else b"+"  # no UTF-8 text has an 0xff
+        data = b"".join(
+            pack("ZRANGE", self._keys.users(endpoint), low, high, "BYLEX", "LIMIT", 0, limit)
+            for endpoint in endpoints
+        )
+        replies = await self._checked(data, len(endpoints))
+        merged = dict.fromkeys(heapq.merge(*replies))
+        return [UserId(name.decode("utf-8", "replace")) for name in list(merged)[:limit]]
+
+    async def _describe(self, users: Sequence[UserId]) -> list[OnlineUser]:
+        if not users:
+            return []
+        data = b"".join(pack("HGETALL", self._keys.routes(user)) for user in users)
+        online = []
+        for user, fields in zip(users, await self._checked(data, len(users)), strict=True):
+            sessions = _sessions(fields)
+            if sessions:  # else the listing is older than the user's leaving
+                nodes = tuple(sorted({session.node for session in sessions}))
+                online.append(OnlineUser(user, len(sessions), nodes, sessions[0].since))
+        return online
+
+    async def _checked(self, data: bytes, count: int) -> list[Any]:
+        replies = await self._link.ask(data, count)
+        for reply in replies:
+            if type(reply) is ReplyError:
+                raise translate(reply)
+        return replies
+
+
+def _sessions(fields: dict[bytes, bytes]) -> list[Session]:
+    """Return the sessions in a routes hash, oldest first; entries not of ours are left out."""
+    found = []
+    for field, value in fields.items():
+        endpoint, session = split_route_field(field.decode("utf-8", "replace"))
+        try:
+            entry = decode_route(value)
+        except DecodeError:
+            continue
+        if endpoint:
+            found.append(Session(session, endpoint, entry.device, entry.address, entry.since))
+    return sorted(found, key=lambda session: (session.since, session.session))

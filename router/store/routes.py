@@ -1,0 +1,133 @@
+"""user -> endpoints: the look-up, with a cache that Redis itself keeps right.
+
+The look-ups travel on one connection of their own with CLIENT TRACKING, so any later change of a
+routes key read on it arrives on that same connection, after the reply and in order: when a reply
+is handled, no invalidation of it can have been missed. A lost connection empties the cache.
+Source: https://redis.io/docs/latest/develop/clients/client-side-caching/
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hiredis import ReplyError
+
+from router.keys import Keys, split_route_field
+from router.model import EndpointId, UserId
+from router.settings import RegistrySettings
+from router.store.connect import Connector
+from router.store.link import Link
+from router.store.resp import pack
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Where a user is.
+
+    Args:
+        endpoints: each endpoint that holds a session of the user, once.
+        sessions: how many sessions that is.
+    """
+
+    endpoints: tuple[EndpointId, ...]
+    sessions: int
+
+
+NOWHERE = Routes((), 0)
+LookedUp = Callable[[list[Routes | None] | None], None]
+"""Gets the routes in the order asked for, None for a user whose look-up the store refused; or
+None when the connection was lost."""
+
+
+def parse_routes(fields: Sequence[bytes]) -> Routes:
+    """Return the routes in the field names of a routes hash; fields not of ours are left out."""
+    if not fields:
+        return NOWHERE
+    found = [split_route_field(field.decode("utf-8", "replace"))[0] for field in fields]
+    endpoints = [endpoint for endpoint in dict.fromkeys(found) if endpoint]
+    return Routes(tuple(endpoints), sum(1 for endpoint in found if endpoint))
+
+
+class RouteTable:
+    """Looks users up, past the cache or from it.
+
+    `cached` never invents: it returns what the store said and has not taken back, or None. Absence
+    is never cached. With `registry.cache = false` it returns None always.
+
+    Args:
+        connector: opens the connection of the look-ups.
+        keys: key names.
+        settings: whether to cache, and how many users.
+    """
+
+    def __init__(self, connector: Connector, keys: Keys, settings: RegistrySettings) -> None:
+        self._keys = keys
+        self._caches = settings.cache
+        self._limit = settings.cache_users
+        self._cache: dict[UserId, Routes] = {}
+        # The server names the key that changed; cutting its fixed ends off gives the user.
+        self._before = len(keys.routes(UserId("")).split("}")[0].encode())
+        self._after = len(keys.routes(UserId("")).split("{")[1].encode())
+        self.cached: Callable[[UserId], Routes | None] = self._cache.get
+        setup = (pack("CLIENT", "TRACKING", "ON"), 1) if self._caches else (b"", 0)
+        self._link = Link(
+            connector,
+            "routes",
+            setup=setup,
+            on_down=self._cache.clear,
+            on_push=self._pushed,
+        )
+
+    async def open(self) -> None:
+        """Connect; raise as `Link.open`."""
+        await self._link.open()
+
+    async def close(self) -> None:
+        """Disconnect and empty the cache."""
+        await self._link.close()
+
+    def look_up(self, users: Sequence[UserId], done: LookedUp) -> None:
+        """Ask the store where users are, in one pipeline.
+
+        Args:
+            users: whom, at least one.
+            done: called once, never before this returns unless the link is down.
+        """
+
+        def replied(replies: list[Any] | None) -> None:
+            done(None if replies is None else self._take(users, replies))
+
+        data = b"".join(pack("HKEYS", self._keys.routes(user)) for user in users)
+        self._link.send(data, len(users), replied)
+
+    def _take(self, users: Sequence[UserId], replies: list[Any]) -> list[Routes | None]:
+        found: list[Routes | None] = []
+        for user, reply in zip(users, replies, strict=True):
+            if type(reply) is ReplyError:
+                found.append(None)
+                continue
+            routes = parse_routes(reply)
+            found.append(routes)
+            if self._caches and routes.endpoints:
+                self._keep(user, routes)
+        return found
+
+    def _keep(self, user: UserId, routes: Routes) -> None:
+        if len(self._cache) >= self._limit:
+            del self._cache[next(iter(self._cache))]  # the oldest entry; it costs one look-up
+        self._cache[user] = routes
+
+    def forget(self, user: UserId) -> None:
+        """Drop what is cached of a user: a push has just shown it to be wrong."""
+        self._cache.pop(user, None)
+
+    def _pushed(self, message: list[Any]) -> None:
+        """Drop the users whose routes changed: `[b"invalidate", keys]`, keys None for all."""
+        if message[0] != b"invalidate":
+            return
+        if message[1] is None:
+            self._cache.clear()
+            return
+        for key in message[1]:
+            user = key[self._before : len(key) - self._after].decode("utf-8", "replace")
+            self._cache.pop(UserId(user), None)

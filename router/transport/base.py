@@ -1,0 +1,192 @@
+"""The port of a delivery mode, and the ledger of one message for one user.
+
+Pure: the ledger is told what happened and says what to tell the sender; it never waits.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from router.codec import Answer, MessageEnvelope
+from router.errors import SwitchboardError
+from router.model import Confirm, EndpointId, Outcome, Session, SessionId, UserId
+
+MAX_DETOURS = 3
+_NEGATIVE = {
+    Answer.DROPPED: Outcome.DROPPED,
+    Answer.EXPIRED: Outcome.EXPIRED,
+    Answer.NOT_HERE: Outcome.OFFLINE,
+}
+_UNSURE = {
+    Answer.CLOSED: "the connection closed before it proved receipt",
+    Answer.UNSURE: "the user moved while the message was under way",
+}
+
+
+class Delivery:
+    """What is known of one message for one user.
+
+    A message becomes one copy for each endpoint that holds the user. The ledger counts the copies
+    whose push is not confirmed (`unpushed`) and those pushed and not answered (`unanswered`), and
+    keeps what it heard. `verdict` is the only place where an outcome is decided.
+
+    Args:
+        user: whom it is for.
+        ref: the sender's number for it, echoed in receipts.
+        confirm: how far the sender waits.
+        settled: called once, with the delivery, when `outcome` or `error` is set.
+    """
+
+    __slots__ = (
+        "accepted",
+        "confirm",
+        "detours",
+        "endpoints",
+        "error",
+        "heard",
+        "outcome",
+        "proved",
+        "reached",
+        "reason",
+        "ref",
+        "sessions",
+        "settled",
+        "sure",
+        "unanswered",
+        "unpushed",
+        "user",
+    )
+
+    def __init__(
+        self, user: UserId, ref: int, confirm: Confirm, settled: Callable[["Delivery"], None]
+    ) -> None:
+        self.user = user
+        self.ref = ref
+        self.confirm = confirm
+        self.settled = settled
+        self.outcome: Outcome | None = None
+        self.error: SwitchboardError | None = None
+        self.reason = ""
+        self.sessions = 0
+        self.reached = 0
+        self.endpoints: tuple[EndpointId, ...] = ()
+        self.detours = 0
+        self.unpushed = 0
+        self.unanswered = 0
+        self.accepted = 0
+        self.proved: Outcome | None = None
+        self.heard: Outcome | None = None
+        # False once a push may have run twice: from then on nobody can say what became of "the"
+        # copy, so `offline` and `dropped` become `unknown`.
+        self.sure = True
+
+    @property
+    def open(self) -> bool:
+        """Say whether the sender still waits for the outcome."""
+        return self.outcome is None and self.error is None
+
+    def planned(self, endpoints: tuple[EndpointId, ...]) -> None:
+        """Copies are about to be pushed to these endpoints."""
+        self.endpoints += endpoints
+        self.unpushed += len(endpoints)
+
+    def pushed(self) -> None:
+        """One copy is in its inbox."""
+        self.unpushed -= 1
+        self.unanswered += 1
+        self.accepted += 1
+
+    def refused(self, outcome: Outcome, reason: str = "") -> None:
+        """One copy was not pushed, and will not be."""
+        self.unpushed -= 1
+        self._hear(outcome, reason)
+
+    def answered(self, answer: int, sessions: int) -> None:
+        """A receipt speaks of one copy, and of how many sessions it reached."""
+        self.unanswered -= 1
+        self.reached += sessions
+        if answer == Answer.DELIVERED:
+            self.proved = Outcome.DELIVERED
+        elif answer in (Answer.WRITTEN, Answer.KICKED):
+            self.proved = self.proved or Outcome.WRITTEN
+        elif answer in _NEGATIVE:
+            self._hear(_NEGATIVE[Answer(answer)], "")
+        else:
+            self._hear(Outcome.UNKNOWN, _UNSURE.get(Answer(answer), ""))
+
+    def _hear(self, outcome: Outcome, reason: str) -> None:
+        if self.heard is None or _WEIGHT[outcome] > _WEIGHT[self.heard]:
+            self.heard, self.reason = outcome, reason
+
+    def verdict(self) -> Outcome | None:
+        """Return what to tell the sender; None while it is not decided.
+
+        Any proof at the level asked for decides at once. A negative word needs every copy to have
+        been answered. Answers may come before the push's own reply, so `unanswered` may be
+        negative for a moment; only the sum counts.
+        """
+        proved = self.proved
+        if proved is not None and (proved is Outcome.DELIVERED or self.confirm <= Confirm.WRITTEN):
+            self.reason = ""
+            return proved
+        if self.confirm is Confirm.ACCEPTED and self.unpushed == 0 and self.accepted:
+            if self.heard is Outcome.BUSY:
+                self.reason = "one of the user's nodes was full, the others have it"
+                return Outcome.UNKNOWN
+            return Outcome.ACCEPTED
+        if self.unpushed + self.unanswered > 0:
+            return None
+        if proved is not None:
+            return Outcome.UNKNOWN
+        heard = self.heard or Outcome.OFFLINE
+        if heard in (Outcome.OFFLINE, Outcome.DROPPED) and not self.sure:
+            self.reason = "a push was repeated, so an earlier copy may have arrived"
+            return Outcome.UNKNOWN
+        return heard
+
+
+# Which word stands when the copies of one message fared differently and none arrived for sure.
+_WEIGHT = {
+    Outcome.UNKNOWN: 5,
+    Outcome.DROPPED: 4,
+    Outcome.BUSY: 3,
+    Outcome.EXPIRED: 2,
+    Outcome.OFFLINE: 1,
+}
+
+
+class Transport(Protocol):
+    """One way of bringing messages to the nodes that hold their users.
+
+    Guarantees every mode gives: a message is published to nobody but its users; messages of one
+    Router to one user are published in the order of the calls. What else a mode can promise is in
+    `confirms`.
+    """
+
+    confirms: frozenset[Confirm]
+    """The levels of confirmation this mode can know."""
+
+    def publish(self, parcel: MessageEnvelope, deliveries: Sequence[Delivery]) -> None:
+        """Send one message to the users of `deliveries`.
+
+        Returns at once; what happens to each delivery is told to it, and to the function handed
+        to the transport when it was made.
+
+        Args:
+            parcel: the message; its `users` and `refs` are filled in for each copy.
+            deliveries: one for each user.
+        """
+
+    async def attach(self, sessions: Sequence[tuple[UserId, Session]]) -> bool:
+        """Make sessions of this endpoint reachable; idempotent.
+
+        Returns:
+            Whether they are; False when this endpoint is fenced and takes a new epoch.
+
+        Raises:
+            Unavailable, StoreRefused: the store is away or refuses.
+        """
+
+    async def detach(
+        self, user: UserId, endpoint: EndpointId, session: SessionId, *, last_here: bool
+    ) -> None:
+        """Make a session unreachable; removes nothing but that session. Raises as `attach`."""

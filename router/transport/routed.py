@@ -1,0 +1,246 @@
+"""The product's delivery mode: look the user up, push to the private list of each node that holds
+them.
+
+Truth comes before speed wherever the two meet: a route that was refused is removed by name and
+looked up afresh, past the cache, before anybody is told `offline`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+from hiredis import ReplyError
+
+from router.codec import MAX_USERS_PER_ENVELOPE, MessageEnvelope, encode
+from router.errors import StoreRefused, Unavailable
+from router.model import Confirm, EndpointId, Outcome, Session, SessionId, UserId
+from router.store.link import Link
+from router.store.registry import Registry
+from router.store.routes import Routes, RouteTable, parse_routes
+from router.transport.base import MAX_DETOURS, Delivery
+from router.transport.outbox import Outbox, Push
+
+_Waiting = list[tuple[MessageEnvelope, Delivery]]
+# Look-ups that travel in one pipeline; more wait for the next one.
+_MAX_LOOK_UPS: Final = 1_000
+
+
+class Copy:
+    """One envelope for one endpoint, and the deliveries it stands for."""
+
+    __slots__ = ("deliveries", "encoded", "endpoint", "parcel")
+
+    def __init__(
+        self,
+        parcel: MessageEnvelope,
+        endpoint: EndpointId,
+        deliveries: Sequence[Delivery],
+        encoded: bytes,
+    ) -> None:
+        self.parcel = parcel
+        self.endpoint = endpoint
+        self.deliveries = deliveries
+        self.encoded = encoded
+
+
+class RoutedTransport:
+    """See `transport.base.Transport` for what is promised.
+
+    Args:
+        link: the connection for what is neither a look-up nor a push of messages.
+        routes: the look-up.
+        registry: the routes themselves.
+        outbox: the pushes.
+        changed: called with a delivery whenever something was told to it.
+    """
+
+    confirms = frozenset(Confirm)
+
+    def __init__(
+        self,
+        link: Link,
+        routes: RouteTable,
+        registry: Registry,
+        outbox: Outbox,
+        changed: Callable[[Delivery], None],
+    ) -> None:
+        self._link = link
+        self._routes = routes
+        self._registry = registry
+        self._outbox = outbox
+        self._changed = changed
+        # Messages that wait for a look-up, by user, in order. A user with an entry here is looked
+        # up before anything else is sent to them, or a later message would overtake.
+        self._asking: dict[UserId, _Waiting] = {}
+        self._behind: dict[UserId, _Waiting] = {}
+        self._in_flight = False
+        self._lost: list[Copy] = []
+
+    async def attach(self, sessions: Sequence[tuple[UserId, Session]]) -> bool:
+        """See `Transport.attach`."""
+        return await self._registry.register(sessions)
+
+    async def detach(
+        self, user: UserId, endpoint: EndpointId, session: SessionId, *, last_here: bool
+    ) -> None:
+        """See `Transport.detach`."""
+        await self._registry.unregister(user, endpoint, session, last_here=last_here)
+
+    def publish(self, parcel: MessageEnvelope, deliveries: Sequence[Delivery]) -> None:
+        """See `Transport.publish`."""
+        known: dict[EndpointId, list[Delivery]] = {}
+        for delivery in deliveries:
+            user = delivery.user
+            waits = user in self._asking or user in self._behind
+            routes = None if waits else self._routes.cached(user)
+            if routes is None:
+                self._behind.setdefault(user, []).append((parcel, delivery))
+            else:
+                self._plan(delivery, routes, known)
+        self._push(parcel, known)
+        if self._behind and not self._in_flight:
+            self._ask()
+
+    # ---- look-up ----------------------------------------------------------------------------
+
+    def _ask(self) -> None:
+        """Look up everybody who is waited for; one pipeline at a time, the next fills meanwhile."""
+        self._in_flight = True
+        if len(self._behind) <= _MAX_LOOK_UPS:
+            self._asking, self._behind = self._behind, {}
+        else:
+            users = list(self._behind)[:_MAX_LOOK_UPS]
+            self._asking = {user: self._behind.pop(user) for user in users}
+        self._routes.look_up(list(self._asking), self._answered)
+
+    def _answered(self, found: list[Routes | None] | None) -> None:
+        asked, self._asking = self._asking, {}
+        self._in_flight = False
+        ready: list[tuple[MessageEnvelope, Delivery, Routes]] = []
+        answers = found or [None] * len(asked)
+        for waiting, routes in zip(asked.values(), answers, strict=True):
+            for parcel, delivery in waiting:
+                if routes is None:
+                    delivery.error = Unavailable(self._link.address, "the look-up got no answer")
+                elif routes.endpoints:
+                    ready.append((parcel, delivery, routes))
+                    continue
+                self._changed(delivery)
+        # Who came while the look-up was under way is looked up again, unless the cache has them
+        # now: absence seen by a request older than the send would prove nothing.
+        for user in list(self._behind):
+            cached = self._routes.cached(user)
+            if cached is not None:
+                ready += [(parcel, delivery, cached) for parcel, delivery in self._behind.pop(user)]
+        self._push_all(ready)
+        if self._behind:
+            self._ask()
+
+    def _push_all(self, ready: list[tuple[MessageEnvelope, Delivery, Routes]]) -> None:
+        """Push what a look-up has freed, oldest message first, grouped by message."""
+        ready.sort(key=lambda item: item[1].ref)
+        groups: dict[int, tuple[MessageEnvelope, dict[EndpointId, list[Delivery]]]] = {}
+        for parcel, delivery, routes in ready:
+            _, known = groups.setdefault(id(parcel), (parcel, {}))
+            self._plan(delivery, routes, known)
+        for parcel, known in groups.values():
+            self._push(parcel, known)
+
+    # ---- push -------------------------------------------------------------------------------
+
+    def _plan(
+        self, delivery: Delivery, routes: Routes, known: dict[EndpointId, list[Delivery]]
+    ) -> None:
+        delivery.sessions = routes.sessions
+        delivery.planned(routes.endpoints)
+        for endpoint in routes.endpoints:
+            known.setdefault(endpoint, []).append(delivery)
+
+    def _push(self, parcel: MessageEnvelope, known: dict[EndpointId, list[Delivery]]) -> None:
+        """Push one envelope per endpoint, each for all its users (or for 500 of them)."""
+        for endpoint, deliveries in known.items():
+            for first in range(0, len(deliveries), MAX_USERS_PER_ENVELOPE):
+                part = deliveries[first : first + MAX_USERS_PER_ENVELOPE]
+                envelope = msgspec.structs.replace(
+                    parcel,
+                    users=[delivery.user for delivery in part],
+                    refs=[delivery.ref for delivery in part] if parcel.sender else [],
+                )
+                copy = Copy(parcel, endpoint, part, encode(envelope))
+                self._outbox.push(endpoint, copy.encoded, self._pushed, copy)
+
+    def _pushed(self, copy: Copy, result: Push) -> None:
+        if result is Push.NOT_OPEN:
+            self._detour(copy)
+            return
+        if result is Push.LOST:
+            self._again_later(copy)
+            return
+        for delivery in copy.deliveries:
+            if result is Push.PUSHED:
+                delivery.pushed()
+            elif result is Push.FULL:
+                delivery.refused(Outcome.BUSY, f"the inbox of {copy.endpoint} is full")
+            else:
+                self._not_pushed(delivery, result)
+            self._changed(delivery)
+
+    def _not_pushed(self, delivery: Delivery, result: Push) -> None:
+        """The store was away or refused: an error if nothing else of the message is out."""
+        error: StoreRefused | Unavailable
+        if result is Push.REFUSED:
+            error = StoreRefused(self._outbox.error)
+        else:
+            error = Unavailable(self._link.address, "the connection is down")
+        if delivery.sure and delivery.accepted == 0 and delivery.unanswered == 0:
+            delivery.error = error
+        else:
+            delivery.refused(Outcome.UNKNOWN, str(error))
+
+    # ---- what went wrong --------------------------------------------------------------------
+
+    def _again_later(self, copy: Copy) -> None:
+        """No reply: it may have run. The same envelope goes again when the store is back."""
+        waiting = [delivery for delivery in copy.deliveries if delivery.open]
+        for delivery in waiting:
+            delivery.sure = False
+        if waiting:
+            self._lost.append(copy)
+
+    def store_is_back(self) -> None:
+        """Repeat the pushes whose replies were lost; the recipient's node drops repeats by id."""
+        lost, self._lost = self._lost, []
+        for copy in lost:
+            if any(delivery.open for delivery in copy.deliveries):
+                self._outbox.push(copy.endpoint, copy.encoded, self._pushed, copy)
+
+    def _detour(self, copy: Copy) -> None:
+        """The endpoint is closed: remove its routes by name, look up past the cache, send on."""
+        data = []
+        for delivery in copy.deliveries:
+            self._routes.forget(delivery.user)
+            data.append(self._registry.pack_forget(delivery.user, copy.endpoint))
+
+        def replied(replies: list[Any] | None) -> None:
+            answers = replies or [None] * len(copy.deliveries)
+            for delivery, reply in zip(copy.deliveries, answers, strict=True):
+                self._detoured(copy, delivery, reply)
+
+        self._link.send(b"".join(data), len(data), replied)
+
+    def _detoured(self, copy: Copy, delivery: Delivery, reply: Any) -> None:
+        delivery.detours += 1
+        if reply is None or type(reply) is ReplyError:
+            reason = f"{copy.endpoint} is closed, and the look-up got no answer"
+            delivery.refused(Outcome.UNKNOWN, reason)
+        elif delivery.detours > MAX_DETOURS:
+            delivery.refused(Outcome.UNKNOWN, f"moved more than {MAX_DETOURS} times meanwhile")
+        else:
+            routes = parse_routes(reply)
+            fresh = tuple(e for e in routes.endpoints if e not in delivery.endpoints)
+            known: dict[EndpointId, list[Delivery]] = {}
+            if fresh:
+                self._plan(delivery, Routes(fresh, routes.sessions), known)
+            delivery.refused(Outcome.OFFLINE)
+            self._push(copy.parcel, known)
+        self._changed(delivery)
