@@ -27,4 +27,7 @@ def dev_authenticate(request: HTTPServerRequest) -> UserId:
 
 def dev_origin(origin: str) -> bool:
     """Say whether a browser page from `origin` may connect: only pages served by this machine."""
-    return is_loopback(urlsplit(origin).hostname or "")
+    try:
+        return is_loopback(urlsplit(origin).hostname or "")
+    except ValueError:  # brackets that hold no IPv6 address
+        return False

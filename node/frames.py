@@ -4,6 +4,7 @@
 and from there into the recipient's frame.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -14,6 +15,7 @@ from msgspec import UNSET, Raw, UnsetType
 JSON_PROTOCOL: Final = "switchboard.v1.json"
 MSGPACK_PROTOCOL: Final = "switchboard.v1.msgpack"
 MAX_USERS_PER_FRAME: Final = 1_000
+_MAX_DIGITS: Final = 20
 
 _Ref = Annotated[str, msgspec.Meta(max_length=64)] | int
 
@@ -137,7 +139,7 @@ class Codec:
         decode: payload -> frame; raises `msgspec.DecodeError`.
         find_ref: payload -> a struct with `ref`; raises `msgspec.DecodeError`.
         value: the `data` of an envelope (JSON bytes) -> what `Message.data` must hold.
-        data: the `data` of a client's frame -> the same as JSON.
+        data: the `data` of a client's frame -> the same as JSON; see `data_of`.
     """
 
     protocol: str
@@ -145,7 +147,7 @@ class Codec:
     encode: Callable[[OutFrame], bytes]
     decode: Callable[[bytes | str], InFrame]
     find_ref: Callable[[bytes | str], _Ref_only]
-    value: Callable[[bytes], Any]
+    value: Callable[[bytes], Raw]
     data: Callable[[Raw], Raw]
 
 
@@ -157,15 +159,36 @@ def _json_data(raw: Raw) -> Raw:
     return raw
 
 
+def _json_frame(payload: bytes | str) -> InFrame:
+    # A binary frame brings bytes, and those of `data` are not looked at when they are skipped:
+    # passed on as text they would make the recipient's browser end its connection.
+    return _json_decoder.decode(payload if isinstance(payload, str) else payload.decode())
+
+
+def _msgpack_value(value: bytes) -> Raw:
+    try:
+        return Raw(msgspec.msgpack.encode(msgspec.json.decode(value)))
+    except (msgspec.DecodeError, OverflowError):  # a number that MessagePack has no integer for
+        return Raw(msgspec.msgpack.encode(json.loads(value, parse_int=_nearest_number)))
+
+
+def _nearest_number(digits: str) -> int | float:
+    """Return what JavaScript makes of an integer too: beyond 64 bits the nearest float."""
+    exact = int(digits) if len(digits) <= _MAX_DIGITS else None
+    return exact if exact is not None and -(2**63) <= exact < 2**64 else float(digits)
+
+
 def _msgpack_data(raw: Raw) -> Raw:
     return Raw(msgspec.json.encode(msgspec.msgpack.decode(raw)))
 
+
+_json_decoder: Final[msgspec.json.Decoder[InFrame]] = msgspec.json.Decoder(InFrame)
 
 JSON: Final = Codec(
     JSON_PROTOCOL,
     binary=False,
     encode=msgspec.json.Encoder().encode,
-    decode=msgspec.json.Decoder(InFrame).decode,
+    decode=_json_frame,
     find_ref=msgspec.json.Decoder(_Ref_only).decode,
     value=_json_value,
     data=_json_data,
@@ -176,7 +199,7 @@ MSGPACK: Final = Codec(
     encode=msgspec.msgpack.Encoder().encode,
     decode=msgspec.msgpack.Decoder(InFrame).decode,  # type: ignore[arg-type]
     find_ref=msgspec.msgpack.Decoder(_Ref_only).decode,  # type: ignore[arg-type]
-    value=msgspec.json.decode,
+    value=_msgpack_value,
     data=_msgpack_data,
 )
 CODECS: Final = {codec.protocol: codec for codec in (JSON, MSGPACK)}
@@ -195,6 +218,18 @@ def read(codec: Codec, payload: bytes | str) -> InFrame:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, TypeError) as exc:
         what = "MessagePack" if codec.binary else "JSON"
         raise BadFrame("bad_frame", f"not {what}: {exc}", None) from exc
+
+
+def data_of(codec: Codec, frame: SendFrame) -> Raw:
+    """Return the `data` of a client's frame as JSON.
+
+    Raises:
+        BadFrame: JSON has no way to say it.
+    """
+    try:
+        return codec.data(frame.data)
+    except (msgspec.DecodeError, TypeError, ValueError, RecursionError) as exc:
+        raise BadFrame("invalid_request", f"data: is not a JSON value: {exc}", frame.ref) from exc
 
 
 def _ref(codec: Codec, payload: bytes | str) -> str | int | None:

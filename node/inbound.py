@@ -8,11 +8,13 @@ from node.frames import (
     AckFrame,
     BadFrame,
     ErrorFrame,
+    InFrame,
     OutcomeFrame,
     OutcomesFrame,
     PingFrame,
     Pong,
     SendFrame,
+    data_of,
     read,
 )
 from node.session import ClientSession
@@ -40,12 +42,13 @@ class Inbound:
         """
         session.heard = True
         try:
-            incoming = read(session.codec, payload)
+            self._take(session, read(session.codec, payload))
         except BadFrame as exc:
             session.send(ErrorFrame(exc.code, exc.message, exc.ref))
             if session.strikes.strike(asyncio.get_running_loop().time()):
                 session.close(POLICY)
-            return
+
+    def _take(self, session: ClientSession, incoming: InFrame) -> None:
         if type(incoming) is SendFrame:
             try:
                 self._send(session, incoming)
@@ -65,7 +68,7 @@ class Inbound:
         names = frame.to if isinstance(frame.to, list) else [frame.to]
         users = [check_user(user, "to") for user in dict.fromkeys(names)]
         draft = self._router.draft(
-            session.codec.data(frame.data),
+            data_of(session.codec, frame),
             confirm,
             None,
             frame.ttl_s,

@@ -2,14 +2,17 @@
 
 `write_message` makes a task for each call and its buffer has no bound. Here frames are built once,
 those for one socket in one batch leave in one write, and what waits can be seen.
-Source: RFC 6455 section 5.2; tornado/websocket.py and tornado/iostream.py of 6.6.
+Source: RFC 6455 section 5.2; tornado/websocket.py of 6.6.
 """
 
 import struct
+from collections.abc import Callable
 from typing import Any, Final, cast
 
-from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
+from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketHandler, WebSocketProtocol, WebSocketProtocol13
+
+from node.streams import TransportStream, adopt
 
 _TEXT: Final = 0x81
 _BINARY: Final = 0x82
@@ -40,46 +43,21 @@ class Socket:
 
     Args:
         handler: Tornado's handler, open.
+        stream: its connection.
     """
 
-    __slots__ = ("_buffer", "_direct", "_handler", "_stream")
+    __slots__ = ("_handler", "_stream", "write")
 
-    def __init__(self, handler: WebSocketHandler) -> None:
+    def __init__(self, handler: WebSocketHandler, stream: TransportStream) -> None:
         self._handler = handler
-        self._stream: IOStream = cast(Any, handler.ws_connection).stream
-        self._stream.set_nodelay(True)
-        self._buffer = cast(Any, self._stream)._write_buffer
-        self._direct = not isinstance(self._stream, SSLIOStream)
+        self._stream = stream
+        # Writes whole frames; never waits, and on a closed socket does nothing.
+        self.write: Callable[[bytes], None] = stream.send
 
     @property
     def waiting_bytes(self) -> int:
         """Return how many bytes the operating system has not taken yet."""
-        return len(self._buffer)
-
-    def write(self, frames: bytes) -> None:
-        """Write whole frames; never waits. On a closed socket it does nothing.
-
-        When nothing waits, the bytes go to the operating system at once, without the future that
-        `IOStream.write` makes.
-        """
-        stream = self._stream
-        if stream.closed():
-            return
-        if self._direct and not self._buffer:
-            try:
-                sent = stream.socket.send(frames)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                stream.close()
-                return
-            if sent == len(frames):
-                return
-            frames = frames[sent:]
-        try:
-            stream.write(frames)
-        except StreamClosedError:
-            return
+        return self._stream.waiting_bytes
 
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake; Tornado ends the connection after 5 s without an answer."""
@@ -87,7 +65,7 @@ class Socket:
 
     def abort(self) -> None:
         """End the connection at once."""
-        self._stream.close()
+        self._stream.abort()
 
 
 class _Protocol(WebSocketProtocol13):
@@ -112,6 +90,15 @@ class _Protocol(WebSocketProtocol13):
         super()._abort()
 
     async def _receive_frame_loop(self) -> None:
+        """Change the stream under the protocol, tell the handler, then read frames as Tornado does."""
+        try:
+            stream = await adopt(self.stream, self.params.max_message_size)
+        except StreamClosedError:
+            self._abort()
+            return
+        self.stream = cast(Any, stream)
+        handler = cast(Any, self.handler)
+        handler.opened(Socket(handler, stream))
         await super()._receive_frame_loop()
         if self._refused:
             try:
@@ -123,6 +110,10 @@ class _Protocol(WebSocketProtocol13):
 
 class SocketHandler(WebSocketHandler):
     """A WebSocket handler whose protocol is ours."""
+
+    def opened(self, socket: Socket) -> None:
+        """The connection is ready for frames; the counterpart of `on_close`."""
+        raise NotImplementedError
 
     def get_websocket_protocol(self) -> WebSocketProtocol | None:
         """See `WebSocketHandler.get_websocket_protocol`; compression stays off.

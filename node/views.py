@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from router.aio import UserStatus
-from router.model import Endpoint, OnlineUser, Outcome, SendResult, Session
+from router.model import Endpoint, OnlineUser, Outcome, SendResult, Session, UserId
 
 _Time = Annotated[float, Meta(description="seconds since 1970")]
 _Rate = Annotated[float, Meta(description="per second, over the last heartbeats")]
@@ -27,9 +27,9 @@ class SentToMany(Struct, frozen=True, omit_defaults=True):
     """What became of a message to many users."""
 
     id: Annotated[str, Meta(description="the message's id, the same for all of them")]
-    outcomes: Annotated[dict[str, Outcome], Meta(description="user -> outcome")]
+    outcomes: Annotated[dict[UserId, Outcome], Meta(description="user -> outcome")]
     reasons: Annotated[
-        dict[str, str], Meta(description="user -> reason, where the outcome leaves it open")
+        dict[UserId, str], Meta(description="user -> reason, where the outcome leaves it open")
     ] = {}
 
 
@@ -58,7 +58,7 @@ class OnlinePage(Struct, frozen=True):
 class Located(Struct, frozen=True):
     """Which of the users asked for are online, and where."""
 
-    online: Annotated[dict[str, list[str]], Meta(description="user -> names of nodes")]
+    online: Annotated[dict[UserId, list[str]], Meta(description="user -> names of nodes")]
 
 
 class SessionRow(Struct, frozen=True):
@@ -146,7 +146,7 @@ def sent(result: SendResult) -> Sent:
     return Sent(result.id, result.user, result.outcome, result.sessions, result.reason)
 
 
-def sent_to_many(results: Mapping[str, SendResult]) -> SentToMany:
+def sent_to_many(results: Mapping[UserId, SendResult]) -> SentToMany:
     """Return the view of a send to at least one user."""
     first = next(iter(results.values()))
     return SentToMany(

@@ -37,6 +37,7 @@ MAX_USERS_PER_CALL: Final = 10_000
 MAX_PAGE: Final = 1_000
 MAX_QUERY: Final = 1_000
 _LEAVE_S: Final = 1.0
+_any_json: Final = msgspec.json.Decoder(msgspec.Raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +352,9 @@ def encode_data(data: Any) -> bytes:
         InvalidRequest: it is not a JSON value.
     """
     try:
+        if isinstance(data, msgspec.Raw):
+            # It is copied as it is into the frames of others.
+            _any_json.decode(str(data, "utf-8"))
         return msgspec.json.encode(data)
     except (TypeError, ValueError, RecursionError, OverflowError) as exc:
         raise InvalidRequest("data", f"is not a JSON value: {exc}") from exc

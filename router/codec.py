@@ -21,6 +21,7 @@ VERSION: Final = 1
 MAX_ENVELOPE_BYTES: Final = 16 * 1024 * 1024
 MAX_USERS_PER_ENVELOPE: Final = 500
 MAX_HOPS: Final = 3
+MAX_RECEIPT_ITEMS: Final = 3 * 4_096
 
 
 class Answer(IntEnum):
@@ -34,6 +35,7 @@ class Answer(IntEnum):
     CLOSED = 6  # written, but the socket closed before it proved anything
     UNSURE = 7  # a copy that was sent on, or read twice: nobody can say what became of the others
     KICKED = 8  # the answer to a KickEnvelope: how many sessions were closed
+    FAILED = 9  # its node could not handle it; it may have reached some sessions
 
 
 _Id = Annotated[str, msgspec.Meta(max_length=128)]
@@ -76,10 +78,11 @@ class ReceiptEnvelope(
     """Answers to a sender: one envelope for all it is told at once.
 
     Args:
-        items: flat triples of ref, `Answer`, number of sessions it speaks of.
+        items: flat triples of ref, `Answer`, number of sessions it speaks of; at most
+            `MAX_RECEIPT_ITEMS` numbers.
     """
 
-    items: list[_Count]
+    items: Annotated[list[_Count], msgspec.Meta(max_length=MAX_RECEIPT_ITEMS)]
 
 
 class KickEnvelope(
@@ -132,6 +135,9 @@ _envelope_decoder: msgspec.msgpack.Decoder[Envelope] = msgspec.msgpack.Decoder(E
 _lease_decoder = msgspec.msgpack.Decoder(Lease)
 _route_decoder = msgspec.msgpack.Decoder(RouteEntry)
 
+# msgspec lets the error of a string that is not UTF-8 through as it is.
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 encode = _encoder.encode
 
 
@@ -148,7 +154,7 @@ def decode_envelope(entry: bytes) -> Envelope:
         raise DecodeError(f"an entry of {len(entry)} bytes is over {MAX_ENVELOPE_BYTES}")
     try:
         envelope: Envelope = _envelope_decoder.decode(entry)
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except _UNREADABLE as exc:
         raise DecodeError(f"not an envelope of version {VERSION}: {exc}") from exc
     if isinstance(envelope, MessageEnvelope) and envelope.sender and envelope.users is not None:
         if len(envelope.users) != len(envelope.refs):
@@ -160,7 +166,7 @@ def decode_lease(value: bytes) -> Lease:
     """Return what a lease holds; raise DecodeError if it is not one of ours."""
     try:
         return _lease_decoder.decode(value)
-    except msgspec.DecodeError as exc:
+    except _UNREADABLE as exc:
         raise DecodeError(f"not a lease: {exc}") from exc
 
 
@@ -168,5 +174,5 @@ def decode_route(value: bytes) -> RouteEntry:
     """Return what a routes field holds; raise DecodeError if it is not one of ours."""
     try:
         return _route_decoder.decode(value)
-    except msgspec.DecodeError as exc:
+    except _UNREADABLE as exc:
         raise DecodeError(f"not a route: {exc}") from exc

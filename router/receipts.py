@@ -2,13 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
 
-from router.codec import Answer, ReceiptEnvelope, encode
+from router.codec import MAX_RECEIPT_ITEMS, Answer, ReceiptEnvelope, encode
 from router.model import EndpointId
 from router.transport.outbox import Outbox, Push
-
-_MAX_ITEMS: Final = 3 * 4_096
 
 
 class Receipts:
@@ -56,8 +53,8 @@ class Receipts:
             if sender == self.own:
                 self._local(items)
                 continue
-            for first in range(0, len(items), _MAX_ITEMS):
-                envelope = encode(ReceiptEnvelope(items[first : first + _MAX_ITEMS]))
+            for first in range(0, len(items), MAX_RECEIPT_ITEMS):
+                envelope = encode(ReceiptEnvelope(items[first : first + MAX_RECEIPT_ITEMS]))
                 self._outbox.push(sender, envelope, self._pushed, None)
 
     def _pushed(self, _: None, result: Push) -> None:

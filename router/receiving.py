@@ -16,6 +16,7 @@ import structlog
 from router.codec import (
     MAX_HOPS,
     Answer,
+    Envelope,
     KickEnvelope,
     MessageEnvelope,
     ReceiptEnvelope,
@@ -151,21 +152,35 @@ class Receiver:
             except DecodeError as exc:
                 self._bury(entry, exc)
                 continue
-            if type(envelope) is MessageEnvelope:
-                self.received += 1
-                missed = self.recipient.message(envelope)
-                if missed:
-                    self._sort(envelope, missed, position >= batch.read_before, left)
-            elif type(envelope) is ReceiptEnvelope:
-                self._on_receipts(envelope.items)
-            elif type(envelope) is KickEnvelope:
-                closed = self.recipient.kick(envelope)
-                self._receipts.add(envelope.sender, envelope.ref, Answer.KICKED, closed)
+            try:
+                self._take(envelope, position >= batch.read_before, left)
+            except Exception as exc:
+                # What its reader cannot stand would be read again for ever, and all behind it
+                # would wait for ever.
+                self._failed(entry, envelope, exc, left)
         self.recipient.flush()
         if left.bounced:
             self._sending_on = asyncio.create_task(self._send_on_all(batch, left), name="send on")
         else:
             self._dealt(batch, left)
+
+    def _take(self, envelope: Envelope, first: bool, left: _Dealings) -> None:
+        if type(envelope) is MessageEnvelope:
+            self.received += 1
+            missed = self.recipient.message(envelope)
+            if missed:
+                self._sort(envelope, missed, first, left)
+        elif type(envelope) is ReceiptEnvelope:
+            self._on_receipts(envelope.items)
+        elif type(envelope) is KickEnvelope:
+            closed = self.recipient.kick(envelope)
+            self._receipts.add(envelope.sender, envelope.ref, Answer.KICKED, closed)
+
+    def _failed(self, entry: bytes, envelope: Envelope, error: Exception, left: _Dealings) -> None:
+        """Keep an envelope that could not be handled; whoever waits for it hears so."""
+        self._bury(entry, error)
+        if type(envelope) is MessageEnvelope and envelope.sender:
+            left.negatives += [(envelope.sender, ref, Answer.FAILED) for ref in envelope.refs]
 
     def _sort(
         self,
@@ -260,17 +275,18 @@ class Receiver:
 
     # ---- what cannot be read ----------------------------------------------------------------
 
-    def _bury(self, entry: bytes, error: DecodeError) -> None:
-        """Keep what is not an envelope for inspection, capped, and go on."""
+    def _bury(self, entry: bytes, error: Exception) -> None:
+        """Keep what cannot be used for inspection, capped, and go on."""
         self.dead_letters += 1
         now = asyncio.get_running_loop().time()
         if now - self._logged_at >= _LOG_EVERY_S:
             self._logged_at = now
             _log.warning(
-                "inbox entry is not an envelope; kept as a dead letter",
+                "inbox entry cannot be used; kept as a dead letter",
                 key=self._keys.dead,
                 total=self.dead_letters,
                 error=str(error),
+                exc_info=None if isinstance(error, DecodeError) else error,
             )
         data = pack("RPUSH", self._keys.dead, entry[:65_536])
         data += pack("LTRIM", self._keys.dead, -_DEAD_LETTERS, -1)

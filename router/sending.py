@@ -14,6 +14,7 @@ from router.store.clock import StoreClock
 from router.transport.base import Delivery, Transport
 
 _TICK_S: Final = 0.05
+MIN_TIMEOUT_S: Final = 0.001
 MAX_TIMEOUT_S: Final = 3_600.0
 Settled = Callable[[Delivery], None]
 
@@ -42,8 +43,8 @@ class Draft:
         ttl_s: float | None = None,
         id: str | None = None,
     ) -> None:
-        if not 0 < timeout_s <= MAX_TIMEOUT_S:
-            raise InvalidRequest("timeout_s", f"is above 0 and at most {MAX_TIMEOUT_S:g} seconds")
+        if not MIN_TIMEOUT_S <= timeout_s <= MAX_TIMEOUT_S:
+            raise InvalidRequest("timeout_s", f"is {MIN_TIMEOUT_S:g} to {MAX_TIMEOUT_S:g} seconds")
         if ttl_s is not None and not 0 < ttl_s < 10**9:
             raise InvalidRequest("ttl_s", "is above 0 seconds")
         if id is not None and not (0 < len(id) <= 128 and id.isprintable()):

@@ -1,8 +1,8 @@
 """Sending over HTTP: to one user, to a list, to everybody."""
 
+from node import views
 from node.handlers.base import USER_LIST_BYTES, ApiHandler, operation
 from node.handlers.schemas import Message, MessageToAll, MessageToMany
-from node.views import Broadcast, Sent, SentToMany, sent, sent_to_many
 from router.errors import Unsupported
 from router.model import OUTCOMES, Confirm, Outcome
 
@@ -15,7 +15,7 @@ class MessagesHandler(ApiHandler):
     @operation(
         "Send a message to one user",
         takes=Message,
-        gives=Sent,
+        gives=views.Sent,
         statuses=(200, 202, 503, 504),
     )
     async def post(self, message: Message, user: str) -> None:
@@ -30,7 +30,7 @@ class MessagesHandler(ApiHandler):
             origin=message.origin or "",
             durable=message.durable,
         )
-        self.answer(sent(result), OUTCOMES[result.outcome].http_status)
+        self.answer(views.sent(result), OUTCOMES[result.outcome].http_status)
 
 
 class MessageToManyHandler(ApiHandler):
@@ -41,7 +41,7 @@ class MessageToManyHandler(ApiHandler):
     @operation(
         "Send a message to many users",
         takes=MessageToMany,
-        gives=SentToMany,
+        gives=views.SentToMany,
         statuses=(200, 202),
     )
     async def post(self, message: MessageToMany) -> None:
@@ -58,7 +58,7 @@ class MessageToManyHandler(ApiHandler):
         )
         waiting = (Outcome.ACCEPTED, Outcome.QUEUED)
         all_wait = all(result.outcome in waiting for result in results.values())
-        self.answer(sent_to_many(results), 202 if all_wait else 200)
+        self.answer(views.sent_to_many(results), 202 if all_wait else 200)
 
 
 class BroadcastHandler(ApiHandler):
@@ -67,7 +67,7 @@ class BroadcastHandler(ApiHandler):
     @operation(
         "Send a message to every session of every user",
         takes=MessageToAll,
-        gives=Broadcast,
+        gives=views.Broadcast,
         statuses=(202,),
     )
     async def post(self, message: MessageToAll) -> None:
@@ -76,7 +76,7 @@ class BroadcastHandler(ApiHandler):
         if Confirm.parse(message.confirm) > Confirm.ACCEPTED:
             raise Unsupported("confirm", "a broadcast can only promise: accepted")
         nodes = await self.router.broadcast(message.data, origin=message.origin or "")
-        self.answer(Broadcast(nodes), 202)
+        self.answer(views.Broadcast(nodes), 202)
 
 
 def refuse_key(handler: ApiHandler) -> None:

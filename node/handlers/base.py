@@ -3,15 +3,15 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import wraps
 from typing import Concatenate, Final, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 from tornado.web import stream_request_body
 
-from node.auth import dev_origin
 from node.handlers.problem import RETRY_AFTER_S, Forbidden, ProblemHandler
-from node.handlers.schemas import NoInput, from_body, from_query
+from node.handlers.schemas import from_body, from_query
 from router.aio import MAX_USERS_PER_CALL, Router
 from router.errors import TooLarge
 from router.model import MAX_USER_CHARACTERS
@@ -22,6 +22,21 @@ from router.settings import is_loopback
 MAX_BODY_BYTES: Final = 100 * 1024 * 1024
 _OVERHEAD_BYTES: Final = 64 * 1024
 USER_LIST_BYTES: Final = MAX_USERS_PER_CALL * (4 * MAX_USER_CHARACTERS + 4)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiContext:
+    """What the handlers of the API need of their node.
+
+    Args:
+        router: sends, and asks the registry.
+        not_ready: says why no new session should come here; None while they may.
+        document: the OpenAPI document, encoded.
+    """
+
+    router: Router
+    not_ready: Callable[[], str | None]
+    document: bytes
 
 
 class Source(Enum):
@@ -72,12 +87,17 @@ def operation(
     One and the same struct does both, so the document cannot be wrong about it.
 
     Args:
-        summary, gives, takes, source, statuses: see `Operation`.
+        summary: what the method does.
+        gives: what it answers; None for a document of its own.
+        takes: what its input must be.
+        source: where that stands.
+        statuses: of the answers that are no errors.
     """
 
     def decorate(
         method: Callable[Concatenate[H, S, P], Awaitable[None]],
     ) -> Callable[Concatenate[H, P], Awaitable[None]]:
+        @wraps(method)
         async def wrapper(self: H, /, *args: P.args, **kwargs: P.kwargs) -> None:
             await method(self, self.read(source, takes), *args, **kwargs)
 
@@ -98,25 +118,30 @@ class ApiHandler(ProblemHandler):
     extra_bytes = 0
     """How much longer than data and its wrapping a body may be."""
 
-    def initialize(self, router: Router) -> None:
+    def initialize(self, context: ApiContext) -> None:
         """See `tornado.web.RequestHandler.initialize`."""
-        self.router = router
+        self.context = context
+        self.router = context.router
         self._body = bytearray()
         self._received = 0
-        max_data = router.member.settings.node.max_message_bytes
+        max_data = self.router.member.settings.node.max_message_bytes
         self._limit = max_data + _OVERHEAD_BYTES + self.extra_bytes
 
     def prepare(self) -> None:
-        """Refuse who may not call, and a body that says it is too large.
+        """Refuse a body before it is sent, if its sender asks first or it is beyond all measure.
+
+        Everything else is refused after the body was read: an answer that comes before makes
+        Tornado cut the connection, and a client that is still sending may never read it.
 
         Raises:
-            Forbidden, TooLarge: naming what.
+            TooLarge: as its header says.
         """
-        if self.router.member.settings.auth.mode == "dev":
-            check_local(self.request.host, self.request.headers.get("Origin"))
-        length = self.request.headers.get("Content-Length", "")
-        if length.isdecimal() and int(length) > self._limit:
-            raise TooLarge("body", int(length), self._limit)
+        headers = self.request.headers
+        given = headers.get("Content-Length", "")
+        length = int(given) if given.isdecimal() else 0  # what is no number, Tornado refuses
+        asks_first = headers.get("Expect", "").lower() == "100-continue"
+        if length > MAX_BODY_BYTES or (asks_first and length > self._limit):
+            raise TooLarge("body", length, self._limit)
 
     def data_received(self, chunk: bytes) -> None:
         """Collect the body, as far as it is not too large."""
@@ -128,8 +153,11 @@ class ApiHandler(ProblemHandler):
         """Return this request's input.
 
         Raises:
-            TooLarge, InvalidRequest: it cannot be used.
+            Forbidden: this caller may not call.
+            TooLarge, InvalidRequest: the input cannot be used.
         """
+        if self.router.member.settings.auth.mode == "dev":
+            check_local(self.request.host, self.request.headers.get("Origin"))
         if self._received > self._limit:
             raise TooLarge("body", self._received, self._limit)
         if source is Source.BODY or (source is Source.EITHER and self._body):
@@ -160,7 +188,7 @@ def check_local(host: str, origin: str | None) -> None:
     """
     if not is_loopback(_hostname(f"//{host}")):
         raise Forbidden(f"Host: '{host}' is not this machine; in auth.mode \"dev\" it must be")
-    if origin is not None and not dev_origin(origin):
+    if origin is not None and not is_loopback(_hostname(origin)):
         raise Forbidden(f"Origin: a page from '{origin}' may not call this node")
 
 

@@ -1,6 +1,5 @@
 """`GET /` and `GET /static/...`: the page and its modules, as files without a build step."""
 
-import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,18 +11,16 @@ _WEB: Final = Path(__file__).resolve().parent.parent / "web"
 # every port is allowed, but only loopback. (A CSP source cannot name an IPv6 address; a page
 # served from [::1] reaches its own node by 'self'.) Nothing inline, nothing from elsewhere, no
 # frame around it.
-_CONTENT_SECURITY_POLICY: Final = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self' ws://127.0.0.1:* ws://localhost:*",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-        "require-trusted-types-for 'script'",
-    )
+_CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; "
+    "script-src 'self'; "
+    "style-src 'self'; "
+    "img-src 'self'; "
+    "connect-src 'self' ws://127.0.0.1:* ws://localhost:*; "
+    "base-uri 'none'; "
+    "form-action 'none'; "
+    "frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'"
 )
 
 _HEADERS: Final = {
@@ -61,7 +58,7 @@ class FileHandler(tornado.web.StaticFileHandler):
         tag and browsers their old copy.
         """
         assert self.absolute_path is not None
-        stat = os.stat(self.absolute_path)
+        stat = Path(self.absolute_path).stat()
         return f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
 
     def get_content_type(self) -> str:

@@ -105,13 +105,15 @@ def from_body(body: bytes | bytearray, schema: type[S]) -> S:
         InvalidRequest: not JSON, or not what `schema` asks for.
     """
     try:
-        # A Raw value is not looked into, and a text frame that is not UTF-8 would end the
-        # connection of whoever receives it.
+        # The decoder does not look into a Raw value's strings, and a text frame that is not UTF-8
+        # would end the connection of whoever receives it.
         body.decode("utf-8")
         return msgspec.json.decode(body or b"{}", type=schema)
+    except UnicodeDecodeError as exc:
+        raise InvalidRequest("body", f"is not UTF-8 text: byte {exc.start}") from exc
     except msgspec.ValidationError as exc:
         raise _refusal(exc) from exc
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+    except (msgspec.DecodeError, RecursionError) as exc:
         reason = str(exc).removeprefix("JSON is malformed: ")
         raise InvalidRequest("body", f"is not JSON: {reason}") from exc
 

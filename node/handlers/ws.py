@@ -77,7 +77,7 @@ class ClientHandler(SocketHandler):
         self.set_header("Content-Type", "application/problem+json")
         self.finish({"title": code, "status": status, "code": code, "detail": detail})
 
-    def open(self, *args: str, **kwargs: str) -> None:
+    def opened(self, socket: Socket) -> None:
         """The handshake is done: take the session in; it is welcomed once it is registered."""
         context = self._context
         session = ClientSession(
@@ -87,7 +87,7 @@ class ClientHandler(SocketHandler):
             address=str(self.request.remote_ip),
             since=time.time(),
             codec=CODECS[self.selected_subprotocol or JSON_PROTOCOL],
-            socket=Socket(self),
+            socket=socket,
             max_waiting_bytes=context.max_waiting_bytes,
             on_close=context.presence.leave,
         )

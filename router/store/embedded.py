@@ -33,6 +33,7 @@ START_S: Final = 15.0  # until it answers at all
 LOAD_S: Final = 300.0  # until it has read back a large append-only file
 STOP_S: Final = 10.0
 ORPHAN_S: Final = 5.0
+_OWNER_S: Final = 0.5  # an owner just killed may still be on its way out
 _PORT_TRIES: Final = 5
 _STEP_S: Final = 0.005
 
@@ -218,7 +219,11 @@ class EmbeddedServer:
             self._process.wait()
 
     def _claim(self) -> None:
-        if not self._owner.take():
+        deadline = time.monotonic() + _OWNER_S
+        while not self._owner.take():
+            if time.monotonic() < deadline:
+                time.sleep(_STEP_S)
+                continue
             holder = self._owner.read_note()
             raise ServerFailed(
                 f"the store in {self.data_dir} is already run by process {holder or 'unknown'}: "

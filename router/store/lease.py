@@ -91,7 +91,7 @@ class Leases:
         return sorted(EndpointId(member.decode()) for member in members)
 
     async def describe(self, endpoints: Iterable[EndpointId]) -> list[Endpoint]:
-        """Return what is known of each endpoint, in the order given.
+        """Return what is known of each endpoint, in the order given; closed ones are left out.
 
         Raises:
             Unavailable, StoreRefused: the store is away or refuses.
@@ -100,19 +100,21 @@ class Leases:
         if not wanted:
             return []
         data = b"".join(self._questions(endpoint) for endpoint in wanted)
-        replies = await self._link.ask(data, 3 * len(wanted))
+        replies = await self._link.ask(data, 4 * len(wanted))
         for reply in replies:
             if type(reply) is ReplyError:
                 raise translate(reply)
-        return [
-            self._describe(endpoint, *replies[3 * i : 3 * i + 3])
+        described = (
+            self._describe(endpoint, *replies[4 * i : 4 * i + 4])
             for i, endpoint in enumerate(wanted)
-        ]
+        )
+        return [endpoint for endpoint in described if endpoint is not None]
 
     def _questions(self, endpoint: EndpointId) -> bytes:
         lease = self._keys.lease(endpoint)
         return b"".join(
             (
+                pack("GET", self._keys.open(endpoint)),
                 pack("GET", lease),
                 pack("PTTL", lease),
                 pack("LLEN", self._keys.inbox(endpoint)),
@@ -120,21 +122,28 @@ class Leases:
         )
 
     def _describe(
-        self, endpoint: EndpointId, value: bytes | None, left_ms: int, waiting: int
-    ) -> Endpoint:
-        lost = Lease("node", 0, "", "lost", 0, 0, 0, 0.0, 0.0)
+        self,
+        endpoint: EndpointId,
+        opened: bytes | None,
+        value: bytes | None,
+        left_ms: int,
+        waiting: int,
+    ) -> Endpoint | None:
+        if opened is None and value is None:
+            return None
+        state = None if value is not None else "lost"
         try:
-            lease = decode_lease(value) if value is not None else lost
-        except DecodeError:  # somebody else's hand, or another version: alive, but nothing known
-            lease = lost
+            lease = decode_lease(value or opened or b"")
+        except DecodeError:  # somebody else's hand, or another version: it is there, no more
+            lease = Lease("node", 0, "", "unreadable", 0, 0, 0, 0.0, 0.0)
         return Endpoint(
             name=endpoint_name(endpoint),
             endpoint=endpoint,
             role=lease.role,
             pid=lease.pid,
             address=lease.address,
-            state=lease.state,
-            sessions=lease.sessions,
+            state=state or lease.state,
+            sessions=lease.sessions if state is None else 0,
             inbox_length=waiting,
             heartbeat_age_seconds=max(0, self._ttl_ms - left_ms) / 1000 if left_ms > 0 else None,
             received=lease.received,

@@ -16,9 +16,11 @@ _NEGATIVE = {
     Answer.EXPIRED: Outcome.EXPIRED,
     Answer.NOT_HERE: Outcome.OFFLINE,
 }
-_UNSURE = {
+_UNHEARD_OF = "the user's node gave an answer that this version does not know"
+_UNSURE: dict[int, str] = {
     Answer.CLOSED: "the connection closed before it proved receipt",
     Answer.UNSURE: "the user moved while the message was under way",
+    Answer.FAILED: "the user's node could not handle the message",
 }
 
 
@@ -76,7 +78,7 @@ class Delivery:
         self.proved: Outcome | None = None
         self.heard: Outcome | None = None
         # False once a push may have run twice: from then on nobody can say what became of "the"
-        # copy, so `offline` and `dropped` become `unknown`.
+        # copy, so every negative word becomes `unknown`.
         self.sure = True
 
     @property
@@ -111,7 +113,7 @@ class Delivery:
         elif answer in _NEGATIVE:
             self._hear(_NEGATIVE[Answer(answer)], "")
         else:
-            self._hear(Outcome.UNKNOWN, _UNSURE.get(Answer(answer), ""))
+            self._hear(Outcome.UNKNOWN, _UNSURE.get(answer, _UNHEARD_OF))
 
     def _hear(self, outcome: Outcome, reason: str) -> None:
         if self.heard is None or _WEIGHT[outcome] > _WEIGHT[self.heard]:
@@ -131,14 +133,13 @@ class Delivery:
         if self.confirm is Confirm.ACCEPTED and self.unpushed == 0 and self.accepted:
             if self.heard is Outcome.BUSY:
                 self.reason = "one of the user's nodes was full, the others have it"
-                return Outcome.UNKNOWN
-            return Outcome.ACCEPTED
+            return Outcome.UNKNOWN if self.heard in _NOT_EVERYWHERE else Outcome.ACCEPTED
         if self.unpushed + self.unanswered > 0:
             return None
         if proved is not None:
             return Outcome.UNKNOWN
         heard = self.heard or Outcome.OFFLINE
-        if heard in (Outcome.OFFLINE, Outcome.DROPPED) and not self.sure:
+        if heard is not Outcome.UNKNOWN and not self.sure:
             self.reason = "a push was repeated, so an earlier copy may have arrived"
             return Outcome.UNKNOWN
         return heard
@@ -152,6 +153,8 @@ _WEIGHT = {
     Outcome.EXPIRED: 2,
     Outcome.OFFLINE: 1,
 }
+# Words of a copy that a live node of the user may not have; `accepted` says that all have it.
+_NOT_EVERYWHERE = (Outcome.BUSY, Outcome.UNKNOWN)
 
 
 class Transport(Protocol):

@@ -23,7 +23,7 @@ const registry = new Registry();
 /** @type {Connection | null} */
 let connection = null;
 /** Who this page is, the address it asked for, and the one it tried last. */
-const self = { user: "", wanted: "", target: "" };
+const self = { user: "", wanted: "", target: "", arriving: false };
 let unseen = 0;
 
 const connectedTo = () => connection?.state.welcome?.node ?? "";
@@ -32,7 +32,7 @@ const nameOf = (address) =>
   address;
 
 function connect(user, address) {
-  Object.assign(self, { user, wanted: address, target: address });
+  Object.assign(self, { user, wanted: address, target: address, arriving: true });
   // A reload, or a copy of the address, comes back to the same form.
   history.replaceState(null, "", `?${new URLSearchParams({ user, node: nameOf(address) })}`);
   connection = new Connection((situation) => {
@@ -48,10 +48,11 @@ function connect(user, address) {
 }
 
 function stateChanged(state) {
-  const inForm = byId("session").contains(document.activeElement);
   showState(state, { ...self, wanted: nameOf(self.wanted), target: nameOf(self.target) });
   if (state.name === "connected") {
-    if (inForm) focusCompose();
+    // Only after somebody asked for it, and only if they have not gone on elsewhere meanwhile.
+    if (self.arriving && byId("session").contains(document.activeElement)) focusCompose();
+    self.arriving = false;
     registry.refresh();
   }
   retitle();

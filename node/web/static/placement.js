@@ -18,13 +18,14 @@ export function servedBy(address, pageHost) {
 }
 
 /**
- * The page's security policy lets it reach its own node and this machine, nothing else.
+ * The page's security policy lets it reach its own node and this machine, nothing else; a policy
+ * has no words for other ports of an IPv6 address.
  *
  * @param {string} address
  * @param {string} pageHost
  */
 export function reachable(address, pageHost) {
-  return address === pageHost || LOOPBACK.has(hostOf(address));
+  return address === pageHost || (LOOPBACK.has(hostOf(address)) && hostOf(address) !== "[::1]");
 }
 
 /**

@@ -67,12 +67,17 @@ export class Registry extends EventTarget {
       getJson(`/api/v1/users?${query}`),
     ]);
     return {
-      // A sender has an inbox too, but nobody can connect to it.
-      nodes: nodes.nodes.filter((node) => node.address).sort(by("name")),
+      nodes: current(nodes.nodes).sort(by("name")),
       users: users.users.sort(by("user")),
       more: Boolean(users.cursor),
     };
   }
+}
+
+/** A lost endpoint is of no interest once its node lives on under a new one, at its old address. */
+function current(nodes) {
+  const taken = new Set(nodes.filter((node) => node.state !== "lost").map((node) => node.address));
+  return nodes.filter((node) => node.state !== "lost" || !taken.has(node.address));
 }
 
 /** A refusal of the API, in its own words. */

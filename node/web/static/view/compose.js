@@ -24,6 +24,11 @@ export function wireCompose(onSend) {
       to.focus();
       return;
     }
+    if (typed.value === "") {
+      setText(problem, "Please type a message.");
+      typed.focus();
+      return;
+    }
     const refusal = onSend(user, readData(typed.value).data, confirm.value);
     setText(problem, refusal);
     if (refusal) return; // what was typed stays, to be sent when it can be
@@ -43,7 +48,8 @@ export function wireCompose(onSend) {
 
 function describe() {
   const { isJson } = readData(typed.value);
-  setText(kind, typed.value && isJson ? "Goes out as JSON." : "Goes out as text; JSON stays JSON.");
+  const format = isJson ? "Goes out as JSON." : "Goes out as text.";
+  setText(kind, typed.value === "" ? "Text, or JSON if it parses." : format);
 }
 
 /** Where to go on once connected: the first field that is still empty. */

@@ -67,7 +67,7 @@ export function addSent(to, data) {
     settle({ outcome, reason }) {
       const known = outcomeWords(outcome);
       const tookMs = Math.round(performance.now() - startedAt);
-      const because = reason ? ` (${reason})` : "";
+      const because = reason ? ` Reason: ${reason.replace(/\.$/, "")}.` : "";
       show(known.tone, outcome, `${known.words(to)}${because} After ${tookMs} ms.`);
     },
     refuse(text) {

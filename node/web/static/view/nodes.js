@@ -5,10 +5,13 @@ const list = byId("nodes");
 const lastChange = byId("last-change");
 const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
-/** What each endpoint had received at the last look. A restarted node is a new endpoint. */
+/** What each process had received at the last look; null before the first. */
 let before = null;
-/** Who received something at the last change: name -> how many. */
+/** Which processes received something at the last change: key -> how many messages. */
 let rises = new Map();
+
+/** Totals belong to a process: a restarted node has another, one that was fenced keeps its own. */
+const keyOf = (node) => `${node.name}/${node.pid}`;
 
 /**
  * @param {object[]} nodes as the registry tells them
@@ -17,35 +20,36 @@ let rises = new Map();
  */
 export function showNodes(nodes, page) {
   noteChange(nodes);
-  mirror(list, nodes, (node) => node.endpoint ?? node.name, createCard, (card, node) => {
-    fillCard(card, node, page);
-  });
+  mirror(list, nodes, keyOf, createCard, (card, node) => fillCard(card, node, page));
 }
 
 function noteChange(nodes) {
-  const now = new Map(nodes.map((node) => [node.endpoint, node.received]));
-  if (before !== null) {
-    const risen = nodes
-      .map((node) => [node.name, node.received - (before.get(node.endpoint) ?? 0)])
-      .filter(([, by]) => by > 0);
-    if (risen.length > 0) {
-      rises = new Map(risen);
-      setText(lastChange, changeInWords(risen, nodes.length));
-    }
+  const known = before ?? new Map();
+  const first = before === null;
+  before = new Map(nodes.map((node) => [keyOf(node), totalOf(node, known)]));
+  if (first) return;
+  const risen = new Map();
+  for (const [key, total] of before) {
+    const by = total - (known.get(key) ?? 0);
+    if (by > 0) risen.set(key, by);
   }
-  before = now;
+  if (risen.size === 0) return;
+  rises = risen;
+  setText(lastChange, changeInWords(nodes));
 }
 
-function changeInWords(risen, total) {
-  const who = risen.map(([name, by]) => `${name} received ${counted(by, "message")}`).join(", ");
-  const silent = total - risen.length;
-  const others =
-    silent === 0
-      ? "."
-      : silent === 1
-        ? "; the other node received nothing."
-        : `; the other ${silent} nodes received nothing.`;
-  return `${CLOCK.format(new Date())}: ${who}${others}`;
+/** A lost node tells no totals; should it come back, it goes on where it was. */
+function totalOf(node, known) {
+  return node.state === "lost" ? (known.get(keyOf(node)) ?? node.received) : node.received;
+}
+
+function changeInWords(nodes) {
+  const received = nodes.filter((node) => rises.has(keyOf(node)));
+  const who = received.map((node) => `${node.name} received ${counted(rises.get(keyOf(node)), "message")}`);
+  const silent = nodes.filter((node) => node.state !== "lost").length - received.length;
+  const others = { 0: "", 1: "; the other node received nothing" };
+  const rest = others[silent] ?? `; the other ${silent} nodes received nothing`;
+  return `${CLOCK.format(new Date())}: ${who.join(", ")}${rest}.`;
 }
 
 function createCard(node) {
@@ -53,7 +57,7 @@ function createCard(node) {
   return make(
     "li",
     { class: "node" },
-    make("div", { class: "node-head" }, make("h3", {}, node.name), part("badge"), part("tags")),
+    make("div", { class: "node-head" }, make("h3", {}, node.name), part("badge"), part("tag")),
     make(
       "p",
       { class: "counter" },
@@ -62,6 +66,7 @@ function createCard(node) {
       part("rise"),
     ),
     part("facts", "p"),
+    part("address", "p"),
   );
 }
 
@@ -69,18 +74,18 @@ function fillCard(card, node, { home, connectedTo }) {
   const part = (name) => card.querySelector(`.${name}`);
   setText(part("badge"), node.state);
   part("badge").dataset.state = node.state;
-  const tags = [home(node) && "serves this page", node.name === connectedTo && "holds you"];
-  setText(part("tags"), tags.filter(Boolean).join(" · "));
-  setText(part("number"), node.received.toLocaleString("en"));
-  const by = rises.get(node.name) ?? 0;
+  setText(part("tag"), node.name === connectedTo ? "holds you" : "");
+  const total = before.get(keyOf(node));
+  setText(part("number"), total.toLocaleString("en"));
+  const by = rises.get(keyOf(node)) ?? 0;
   const rise = by > 0 ? `+${by.toLocaleString("en")}` : "";
   // The same "+1" twice in a row is two changes: only a new element starts the animation again.
-  if (part("rise").textContent !== rise || part("rise").dataset.total !== String(node.received)) {
+  if (part("rise").textContent !== rise || part("rise").dataset.total !== String(total)) {
     const fresh = make("span", { class: "rise" }, rise);
-    fresh.dataset.total = String(node.received);
+    fresh.dataset.total = String(total);
     part("rise").replaceWith(fresh);
   }
   card.classList.toggle("risen", by > 0);
-  const facts = [counted(node.sessions, "session"), `${counted(node.delivered, "message")} delivered`];
-  setText(part("facts"), `${facts.join(" · ")} · ${node.address}`);
+  setText(part("facts"), `${counted(node.sessions, "session")} · ${node.delivered} delivered`);
+  setText(part("address"), home(node) ? `${node.address}, serves this page` : node.address);
 }

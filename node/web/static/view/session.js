@@ -62,7 +62,7 @@ export function offerNodes(nodes, wanted) {
     const remarks = [
       entry === home && "serves this page",
       entry.state !== "live" && entry.state,
-      !canReach && "not on this machine",
+      !canReach && "out of reach from this page",
     ].filter(Boolean);
     option.value = entry.address;
     option.disabled = !canReach;
@@ -88,17 +88,19 @@ export function showState(state, session) {
   clearInterval(countdown);
   pill.dataset.state = state.name;
   const away = state.name === "idle" || state.name === "ended";
-  // Whoever used a control that now vanishes goes on where the next step is.
+  // Whoever used a control that now vanishes goes on beside it.
   const hadFocus = (away ? panel : form).contains(document.activeElement);
+  const retried = document.activeElement === retry;
   form.hidden = !away;
   panel.hidden = away;
   retry.hidden = state.name !== "waiting";
+  second.hidden = state.name !== "connected";
   setText(leave, state.name === "connected" ? "Disconnect" : "Give up");
   setText(who, session.user);
   if (state.name !== "connected") setText(notice, "");
   SHOW[state.name](state, session);
   if (away && hadFocus) user.focus();
-  if (!away && hadFocus) leave.focus();
+  if (!away && (hadFocus || (retried && retry.hidden))) panel.focus();
 }
 
 const SHOW = {

@@ -1,0 +1,160 @@
+"""Commands that run things: `up`, `serve`, `redis-url`."""
+
+import asyncio
+import os
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from node.cli.common import (
+    ConfigOption,
+    Invocation,
+    JsonOption,
+    RedisOption,
+    begin,
+    print_json,
+    run,
+    say,
+)
+from node.node import serve as serve_node
+from node.respawn import NodePlan, plan_nodes
+from node.supervisor import Supervisor, check_ports, node_command
+from router.errors import ServerFailed
+from router.orphans import die_with_parent
+from router.settings import EMBEDDED
+from router.store.address import resolve
+from router.store.connect import printable_address
+from router.store.embedded import EmbeddedServer, find
+
+_MAX_NODES: Final = 64
+_RETRY_S: Final = 0.2
+
+
+def up(
+    nodes: Annotated[int, typer.Option(min=1, max=_MAX_NODES, help="How many nodes.")] = 2,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65_535, help="Port of the first; the others follow.  [8001]"),
+    ] = None,
+    config: ConfigOption = None,
+    redis: RedisOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a store and some nodes here, until Ctrl-C.
+
+    The store is a private one under redis.data_dir, unless the settings name another. A node that
+    dies is started again.
+    """
+    invocation = begin(config, redis, as_json, node={"port": port}, quiet=False)
+    settings = invocation.settings
+    plans = plan_nodes(nodes, settings.node.host, settings.node.port)
+    check_ports(plans)
+    with ExitStack() as stack:
+        store = None
+        url = settings.redis.url
+        if url == EMBEDDED:
+            folder = Path(settings.redis.data_dir)
+            store = stack.enter_context(EmbeddedServer(folder, settings.redis.append_fsync))
+            url = store.address.url
+        supervisor = Supervisor(
+            plans,
+            command=lambda plan: node_command(plan, config, os.getpid()),
+            environment={**os.environ, "SWITCHBOARD_REDIS__URL": url},
+            store=store,
+            stop_s=settings.node.stop_s,
+            say=say,
+            ready=lambda pids: _show_ready(invocation, plans, pids, store),
+        )
+        asyncio.run(supervisor.run())
+
+
+def _show_ready(
+    invocation: Invocation, plans: list[NodePlan], pids: list[int], store: EmbeddedServer | None
+) -> None:
+    where = _describe_store(invocation, store)
+    if invocation.as_json:
+        rows = [
+            {"name": plan.name, "url": plan.url, "pid": pid}
+            for plan, pid in zip(plans, pids, strict=True)
+        ]
+        print_json({"nodes": rows, "store": where})
+        return
+    for plan, pid in zip(plans, pids, strict=True):
+        print(f"node {plan.name:<4} {plan.url}  (process {pid})")
+    print(f"store     {where['address']}  (`switchboard redis-url` prints it with its password)")
+    print("Ready. Ctrl-C stops everything.", flush=True)
+
+
+def _describe_store(invocation: Invocation, store: EmbeddedServer | None) -> dict[str, Any]:
+    if store is None:
+        return {"address": printable_address(invocation.settings.redis.url)}
+    address = store.address
+    return {
+        "address": f"127.0.0.1:{address.port}",
+        "socket": address.socket,
+        "data_dir": str(store.data_dir),
+        "pid": address.pid,
+    }
+
+
+def serve(
+    name: Annotated[str | None, typer.Option(help="What it is called.  [n1]")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="0 for any free one.  [8001]")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Where it listens.  [127.0.0.1]")] = None,
+    wait: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for the store.")
+    ] = 0.0,
+    parent: Annotated[int | None, typer.Option(hidden=True)] = None,
+    config: ConfigOption = None,
+    redis: RedisOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run one node, against the store of the settings, until SIGTERM or Ctrl-C."""
+    if parent is not None:
+        die_with_parent(parent)
+    node = {"name": name, "port": port, "host": host}
+    invocation = begin(config, redis, as_json, node=node, quiet=False)
+    give_up_at = time.monotonic() + wait
+    url = _wait_for_address(invocation, give_up_at)
+    left_s = max(0.0, give_up_at - time.monotonic())
+    raise typer.Exit(run(serve_node(invocation.settings, url, left_s)))
+
+
+def _wait_for_address(invocation: Invocation, give_up_at: float) -> str:
+    """Return the store's address, waiting for an embedded one to be started if there is time."""
+    while True:
+        try:
+            return resolve(invocation.settings)
+        except ServerFailed:
+            if time.monotonic() >= give_up_at:
+                raise
+        time.sleep(_RETRY_S)
+
+
+def redis_url(
+    config: ConfigOption = None, redis: RedisOption = None, as_json: JsonOption = False
+) -> None:
+    """Print the address of the store in use, password included, for redis-cli and other tools."""
+    invocation = begin(config, redis, as_json)
+    url = resolve(invocation.settings)
+    if invocation.settings.redis.url == EMBEDDED:
+        found = find(Path(invocation.settings.redis.data_dir))
+        url = url if found is None else found.tcp_url
+    if as_json:
+        print_json({"url": url})
+    else:
+        print(url)
+
+
+def add(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command("up", epilog="Example: switchboard up --nodes 3 --port 8001")(up)
+    app.command("serve", epilog="Example: switchboard serve --name n3 --port 8003")(serve)
+    app.command(
+        "redis-url", epilog='Example: redis-cli -u "$(switchboard redis-url)" ping'
+    )(redis_url)

@@ -1,0 +1,48 @@
+"""The HTTP API: one table of addresses, from which the routes and the document are made."""
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from node.handlers import api_messages, api_nodes, api_users, health
+from node.handlers.base import MAX_BODY_BYTES, ApiContext, ApiHandler
+from node.handlers.openapi import document
+from node.handlers.problem import NotFound
+from router.aio import Router
+
+__all__ = ["MAX_BODY_BYTES", "TABLE", "routes"]
+
+TABLE: Final[tuple[tuple[str, type[ApiHandler]], ...]] = (
+    ("/api/v1/users/{user}/messages", api_messages.MessagesHandler),
+    ("/api/v1/messages", api_messages.MessageToManyHandler),
+    ("/api/v1/broadcast", api_messages.BroadcastHandler),
+    ("/api/v1/users", api_users.UsersHandler),
+    ("/api/v1/users/query", api_users.LocateHandler),
+    ("/api/v1/users/{user}", api_users.UserHandler),
+    ("/api/v1/users/{user}/sessions", api_users.SessionsHandler),
+    ("/api/v1/users/{user}/sessions/{session}", api_users.SessionsHandler),
+    ("/api/v1/nodes", api_nodes.NodesHandler),
+    ("/api/v1/stats", api_nodes.StatsHandler),
+    ("/api/v1/openapi.json", api_nodes.DocumentHandler),
+    ("/healthz", health.HealthHandler),
+    ("/readyz", health.ReadyHandler),
+)
+
+
+def routes(router: Router, ready: Callable[[], str | None]) -> list[Any]:
+    """Return the Tornado routes of the API, those of its health included.
+
+    Args:
+        router: of this node, entered.
+        ready: returns None while new sessions may come here, else why not, in words.
+    """
+    context = ApiContext(router, ready, msgspec.json.encode(document(TABLE)))
+    rules: list[Any] = [(_pattern(path), handler, {"context": context}) for path, handler in TABLE]
+    return [*rules, (r"/api(?:/.*)?", NotFound)]
+
+
+def _pattern(path: str) -> str:
+    """Return the expression for an address; an empty part is for the handler to refuse."""
+    return re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]*)", re.escape(path))

@@ -1,0 +1,242 @@
+"""`switchboard up`: N node processes and the store under them, started, watched and stopped.
+
+`respawn` decides, this acts. Nothing it started outlives it, even if it is killed: nodes are told
+their parent (`--parent`) and end with it, and so does the store server.
+"""
+
+import asyncio
+import random
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError
+
+from node.respawn import NodePlan, backoff_s, failures_after, how_it_ended
+from router.errors import ServerFailed
+from router.store.embedded import EmbeddedServer
+
+READY_S: Final = 30.0
+KILL_AFTER_S: Final = 3.0  # beyond the node's own deadline
+MAX_STORE_FAILURES: Final = 5
+_LOOK_EVERY_S: Final = 0.1
+_STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STDERR: Final = 2
+
+
+def node_command(plan: NodePlan, config: Path | None, parent: int) -> list[str]:
+    """Return the arguments of a node process; the store's address goes by its environment.
+
+    Args:
+        plan: which node.
+        config: the config file, None for the usual one.
+        parent: process id of the supervisor.
+    """
+    command = [sys.executable, "-m", "node.cli", "serve"]
+    command += ["--name", plan.name, "--host", plan.host, "--port", str(plan.port)]
+    command += ["--parent", str(parent)]
+    return command if config is None else [*command, "--config", str(config)]
+
+
+def check_ports(plans: Iterable[NodePlan]) -> None:
+    """Find out whether the ports are free before anything is started.
+
+    Raises:
+        ServerFailed: naming the first that is not.
+    """
+    for plan in plans:
+        family = socket.AF_INET6 if ":" in plan.host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((plan.host, plan.port))
+            except OSError as exc:
+                raise ServerFailed(
+                    f"node {plan.name} cannot listen on {plan.host}:{plan.port}: {exc.strerror}; "
+                    "choose other ports with --port"
+                ) from exc
+
+
+class Supervisor:
+    """Keeps nodes and store alive until it is told to stop.
+
+    Args:
+        plans: the nodes.
+        command: makes a node's arguments.
+        environment: of the node processes; has the store's address, with its password.
+        store: our private server, already started; None when the store is somebody else's.
+        stop_s: how long a node may take to stop, seconds.
+        say: takes one line for the user.
+        ready: called once with the process ids, in the order of `plans`, when all nodes serve.
+    """
+
+    def __init__(
+        self,
+        plans: Sequence[NodePlan],
+        command: Callable[[NodePlan], list[str]],
+        environment: Mapping[str, str],
+        store: EmbeddedServer | None,
+        stop_s: float,
+        say: Callable[[str], None],
+        ready: Callable[[list[int]], None],
+    ) -> None:
+        self._plans = plans
+        self._command = command
+        self._environment = environment
+        self._store = store
+        self._stop_s = stop_s
+        self._say = say
+        self._ready = ready
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._all_ready = False
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._failure: ServerFailed | None = None
+
+    async def run(self) -> None:
+        """Run until SIGINT, SIGTERM or SIGHUP; a second one ends everything at once.
+
+        Raises:
+            ServerFailed: a node could not be started the first time, or the store not again.
+
+        Whatever happens, no node is left running.
+        """
+        loop = asyncio.get_running_loop()
+        for number in _STOP_SIGNALS:
+            loop.add_signal_handler(number, self.stop)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._keep_node(plan)) for plan in self._plans]
+                tasks.append(group.create_task(self._announce()))
+                if self._store is not None:
+                    tasks.append(group.create_task(self._keep_store(self._store)))
+                await self._stop.wait()
+                await self._stop_nodes()
+                for task in tasks:
+                    task.cancel()
+        finally:
+            self._signal_nodes(signal.SIGKILL)
+            for number in _STOP_SIGNALS:
+                loop.remove_signal_handler(number)
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """Begin to stop; called again, stop at once."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    def _give_up(self, failure: ServerFailed) -> None:
+        self._failure = self._failure or failure
+        self._stop.set()
+
+    async def _keep_node(self, plan: NodePlan) -> None:
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while not self._stop.is_set():
+            began = loop.time()
+            ended = await self._run_node(plan)
+            if self._stop.is_set():
+                return
+            if not self._all_ready:
+                self._give_up(ServerFailed(f"node {plan.name} {ended} before it was ready"))
+                return
+            failures = failures_after(failures, loop.time() - began)
+            delay_s = backoff_s(failures, random.random())
+            self._say(f"node {plan.name} {ended}; it starts again in {delay_s:.1f} s")
+            await asyncio.sleep(delay_s)
+
+    async def _run_node(self, plan: NodePlan) -> str:
+        """Run one node process to its end; return in words how that came."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command(plan),
+                env=self._environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=_STDERR,  # our standard output is for what the user asked
+                start_new_session=True,  # Ctrl-C in a terminal is for us alone: we stop in order
+            )
+        except OSError as exc:
+            return f"could not be started ({exc.strerror})"
+        self._processes[plan.name] = process
+        if self._stop.is_set():  # the signals went out while it was being born
+            process.terminate()
+        return how_it_ended(await process.wait())
+
+    async def _announce(self) -> None:
+        """Wait until every node serves, then say so once."""
+        try:
+            async with asyncio.timeout(READY_S):
+                for plan in self._plans:
+                    while not await is_ready(plan.url):
+                        await asyncio.sleep(_LOOK_EVERY_S)
+        except TimeoutError:
+            late = f"node {plan.name} was not ready within {READY_S:g} s"
+            self._give_up(ServerFailed(f"{late}; {plan.url}readyz says why"))
+            return
+        self._all_ready = True
+        self._ready([self._processes[plan.name].pid for plan in self._plans])
+
+    async def _keep_store(self, store: EmbeddedServer) -> None:
+        loop = asyncio.get_running_loop()
+        failures, began = 0, loop.time()
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            if store.alive:
+                continue
+            failures = failures_after(failures, loop.time() - began)
+            if failures > MAX_STORE_FAILURES:
+                self._give_up(ServerFailed("the store server keeps ending; see its log"))
+                return
+            delay_s = backoff_s(failures, random.random())
+            self._say(f"the store server has ended; it starts again in {delay_s:.1f} s")
+            await asyncio.sleep(delay_s)
+            began = loop.time()
+            try:
+                store.launch()
+                while not store.ready():
+                    await asyncio.sleep(_LOOK_EVERY_S)
+            except ServerFailed as exc:
+                self._give_up(exc)
+                return
+            self._say("the store server is back")
+
+    async def _stop_nodes(self) -> None:
+        """Stop in order: ask, wait, kill, wait."""
+        self._signal_nodes(signal.SIGTERM)
+        ends = [asyncio.ensure_future(p.wait()) for p in self._processes.values()]
+        hurry = asyncio.ensure_future(self._hurry.wait())
+        try:
+            async with asyncio.timeout(self._stop_s + KILL_AFTER_S):
+                pending = {hurry, *ends}
+                while any(not end.done() for end in ends) and not hurry.done():
+                    await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                    pending = {hurry, *(end for end in ends if not end.done())}
+        except TimeoutError:
+            self._say("a node did not stop in time and is killed")
+        finally:
+            hurry.cancel()
+        self._signal_nodes(signal.SIGKILL)
+        await asyncio.gather(*ends)
+        if self._hurry.is_set() and self._store is not None:
+            self._store.kill()
+
+    def _signal_nodes(self, number: signal.Signals) -> None:
+        for process in self._processes.values():
+            if process.returncode is None:
+                process.send_signal(number)
+
+
+async def is_ready(url: str) -> bool:
+    """Say whether the node at `url` would take sessions now."""
+    try:
+        answer = await AsyncHTTPClient().fetch(
+            f"{url}readyz", raise_error=False, connect_timeout=1.0, request_timeout=2.0
+        )
+    except (HTTPClientError, OSError):
+        return False
+    return answer.code == 200

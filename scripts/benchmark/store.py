@@ -1,0 +1,67 @@
+"""The private stores of a run, one for each cluster: the product's own embedded server."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from router.store.embedded import EmbeddedServer
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A running server, with the settings `switchboard up` gives it (append-only file included).
+
+    Args:
+        url: its address over TCP, as between machines, with its password.
+        pid: its process id.
+        server: the server itself.
+    """
+
+    url: str
+    pid: int
+    server: EmbeddedServer
+
+
+class Stores:
+    """All stores of a run; leaving the block stops them. To be used in the main thread.
+
+    Args:
+        directory: for their data.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._running: list[Store] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for store in tuple(self._running):
+            self.stop(store)
+
+    def start(self, name: str) -> Store:
+        """Start an empty server and wait until it answers.
+
+        Args:
+            name: of its folder; unique.
+
+        Raises:
+            ServerFailed: it cannot be started.
+        """
+        server = EmbeddedServer(self._directory / name)
+        address = server.start()
+        store = Store(address.tcp_url, address.pid, server)
+        self._running.append(store)
+        return store
+
+    def stop(self, store: Store) -> None:
+        """Stop one."""
+        self._running.remove(store)
+        store.server.stop()

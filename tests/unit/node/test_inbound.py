@@ -1,0 +1,244 @@
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from node.frames import MSGPACK
+from node.inbound import Inbound
+from node.session import ClientSession
+from router.aio import Router
+from router.store.embedded import EmbeddedServer
+from tests.support.cluster import fast_settings, unique_prefix
+from tests.support.sessions import RecordingSocket, Sessions
+from tests.support.waiting import eventually, rounds
+
+
+class Conversation:
+    """A session of alice whose frames go to `Inbound`, and what it is answered."""
+
+    def __init__(self, router: Router, *, msgpack: bool = False) -> None:
+        self._inbound = Inbound(router)
+        self.session: ClientSession
+        self.socket: RecordingSocket
+        sessions = Sessions()
+        self.session, self.socket = sessions.make(codec=MSGPACK) if msgpack else sessions.make()
+
+    def says(self, frame: Any) -> None:
+        binary = self.session.codec.binary
+        self.says_bytes(msgspec.msgpack.encode(frame) if binary else json.dumps(frame))
+
+    def says_bytes(self, payload: bytes | str) -> None:
+        self._inbound.frame(self.session, payload)
+
+    def hears(self) -> dict[str, Any]:
+        (answer,) = self.socket.said()
+        return answer
+
+    async def hears_later(self) -> dict[str, Any]:
+        await eventually(lambda: self.socket.writes)
+        return self.hears()
+
+
+@pytest.fixture
+async def router(store: EmbeddedServer) -> AsyncIterator[Router]:
+    settings = fast_settings(unique_prefix())
+    async with Router.connect(store.address.url, settings) as router:
+        await router.join()
+        yield router
+
+
+@pytest.fixture
+def alice(router: Router) -> Conversation:
+    return Conversation(router)
+
+
+@pytest.fixture
+def without_store() -> Conversation:
+    return Conversation(Router.connect("unix:///nowhere", fast_settings(unique_prefix())))
+
+
+# ---- frames that make no sense ------------------------------------------------------------------
+
+NONSENSE: list[tuple[str, str | bytes, str, str | None]] = [
+    ("not JSON", "hello", "bad_frame", None),
+    ("cut short", '{"type":"send","ref":"7","to":"bob","data":', "bad_frame", None),
+    ("not UTF-8", b'{"type":"ping","ref":"\xff"}', "bad_frame", None),
+    ("not an object", "[1,2]", "invalid_request", None),
+    ("unknown type", '{"type":"shout","ref":"7"}', "invalid_request", "7"),
+    ("no type", '{"ref":"7"}', "invalid_request", "7"),
+    ("missing field", '{"type":"send","ref":"7","to":"bob"}', "invalid_request", "7"),
+    ("wrong type", '{"type":"send","ref":"7","to":5,"data":1}', "invalid_request", "7"),
+]
+
+
+@pytest.mark.parametrize(
+    ("payload", "code", "ref"), [row[1:] for row in NONSENSE], ids=[row[0] for row in NONSENSE]
+)
+async def test_a_frame_that_makes_no_sense_is_answered_and_the_session_lives_on(
+    without_store: Conversation, payload: str | bytes, code: str, ref: str | None
+) -> None:
+    without_store.says_bytes(payload)
+    answer = without_store.hears()
+    assert (answer["type"], answer["code"], answer.get("ref")) == ("error", code, ref)
+    assert answer["message"]
+    without_store.says({"type": "ping"})
+    assert without_store.hears() == {"type": "pong"}
+
+
+@pytest.mark.parametrize("payload", [b"\xc1", b"\x81", "text"])
+async def test_a_msgpack_client_is_answered_in_msgpack(payload: bytes | str) -> None:
+    router = Router.connect("unix:///nowhere", fast_settings(unique_prefix()))
+    client = Conversation(router, msgpack=True)
+    client.says_bytes(payload)
+    assert client.hears()["code"] == "bad_frame"
+
+
+async def test_msgpack_data_that_json_cannot_say_is_answered_with_its_ref() -> None:
+    router = Router.connect("unix:///nowhere", fast_settings(unique_prefix()))
+    client = Conversation(router, msgpack=True)
+    client.says({"type": "send", "ref": 7, "to": "bob", "data": msgspec.msgpack.Ext(5, b"x")})
+    answer = client.hears()
+    assert (answer["code"], answer["ref"]) == ("invalid_request", 7)
+
+
+async def test_ten_such_frames_within_ten_seconds_close_the_session(
+    without_store: Conversation,
+) -> None:
+    for _ in range(9):
+        without_store.says_bytes("hello")
+    assert not without_store.session.closed
+    without_store.says_bytes("hello")
+    assert without_store.socket.closed_with == (1008, "too many frames that make no sense")
+    *errors, goodbye = without_store.socket.said()
+    assert [error["code"] for error in errors] == ["bad_frame"] * 10
+    assert goodbye == {"type": "goodbye", "reason": "too many frames that make no sense"}
+
+
+# ---- requests that make sense and cannot be done ------------------------------------------------
+
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    ({"to": ""}, "invalid_user", "to"),
+    ({"to": "a b"}, "invalid_user", "to"),
+    ({"to": "x" * 129}, "invalid_user", "to"),
+    ({"to": "a{b}"}, "invalid_user", "to"),
+    ({"to": ["bob", "\n"]}, "invalid_user", "to"),
+    ({"confirm": "surely"}, "invalid_request", "confirm"),
+    ({"ttl_s": 0}, "invalid_request", "ttl_s"),
+    ({"ttl_s": -1}, "invalid_request", "ttl_s"),
+    ({"durable": True}, "unsupported", "durable"),
+    ({"key": "k"}, "unsupported", "key"),
+]
+
+
+@pytest.mark.parametrize(("changes", "code", "field"), REFUSED)
+async def test_a_send_that_cannot_be_done_is_refused_naming_the_field(
+    alice: Conversation, changes: dict[str, Any], code: str, field: str
+) -> None:
+    alice.says({"type": "send", "ref": "7", "to": "bob", "data": 1, **changes})
+    answer = alice.hears()
+    assert (answer["type"], answer["code"], answer["ref"]) == ("error", code, "7")
+    assert answer["field"] == field
+
+
+async def test_refused_sends_are_no_nonsense_and_close_nothing(alice: Conversation) -> None:
+    for _ in range(20):
+        alice.says({"type": "send", "to": "a b", "data": 1})
+    assert not alice.session.closed
+
+
+async def test_data_over_the_limit_is_refused_with_the_limit(router: Router) -> None:
+    limit = router.member.settings.node.max_message_bytes
+    client = Conversation(router, msgpack=True)  # base64 makes it longer than the frame was
+    client.says({"type": "send", "ref": 7, "to": "bob", "data": b"x" * limit})
+    answer = client.hears()
+    assert (answer["code"], answer["ref"], answer["field"]) == ("too_large", 7, "data")
+    assert str(limit) in answer["message"]
+
+
+async def test_there_is_nothing_to_acknowledge_yet(without_store: Conversation) -> None:
+    without_store.says({"type": "ack", "offset": "5-0"})
+    assert without_store.hears()["code"] == "unsupported"
+
+
+async def test_without_the_store_a_send_fails_at_once(without_store: Conversation) -> None:
+    without_store.says({"type": "send", "ref": "7", "to": "bob", "data": 1})
+    answer = without_store.hears()
+    assert (answer["type"], answer["code"], answer["ref"]) == ("error", "unavailable", "7")
+
+
+async def test_without_the_store_a_send_to_several_says_busy_for_each(
+    without_store: Conversation,
+) -> None:
+    without_store.says({"type": "send", "ref": "7", "to": ["bob", "eve"], "data": 1})
+    answer = without_store.hears()
+    assert answer["outcomes"] == {"bob": "busy", "eve": "busy"}
+
+
+# ---- requests that are done ---------------------------------------------------------------------
+
+
+async def test_a_ping_is_answered_by_a_pong(without_store: Conversation) -> None:
+    without_store.says({"type": "ping"})
+    assert without_store.hears() == {"type": "pong"}
+
+
+async def test_any_frame_shows_that_the_client_is_there(without_store: Conversation) -> None:
+    without_store.session.heard = False
+    without_store.says_bytes("hello")
+    assert without_store.session.heard
+
+
+@pytest.mark.parametrize("ref", ["7", 7])
+async def test_the_outcome_of_a_send_comes_with_its_ref(
+    alice: Conversation, ref: str | int
+) -> None:
+    alice.says({"type": "send", "ref": ref, "to": "nobody", "data": 1})
+    answer = await alice.hears_later()
+    assert answer.pop("id")
+    assert answer == {"type": "outcome", "ref": ref, "user": "nobody", "outcome": "offline"}
+
+
+async def test_a_send_without_a_ref_has_an_outcome_without_one(alice: Conversation) -> None:
+    alice.says({"type": "send", "to": "nobody", "data": 1})
+    assert "ref" not in await alice.hears_later()
+
+
+async def test_a_send_to_several_has_one_answer_naming_each_once(alice: Conversation) -> None:
+    alice.says({"type": "send", "ref": "7", "to": ["bob", "eve", "bob"], "data": 1})
+    answer = await alice.hears_later()
+    assert answer["outcomes"] == {"bob": "offline", "eve": "offline"}
+    assert answer["ref"] == "7"
+    assert "user" not in answer
+
+
+async def test_a_list_of_one_is_still_a_list(alice: Conversation) -> None:
+    alice.says({"type": "send", "to": ["bob"], "data": 1})
+    assert (await alice.hears_later())["outcomes"] == {"bob": "offline"}
+
+
+async def test_outcomes_come_for_every_send_though_many_are_under_way(
+    alice: Conversation,
+) -> None:
+    for ref in range(100):
+        alice.says({"type": "send", "ref": ref, "to": f"user{ref}", "data": 1})
+    answers: list[dict[str, Any]] = []
+
+    def all_there() -> bool:
+        answers.extend(alice.socket.said())
+        return len(answers) == 100
+
+    await eventually(all_there)
+    assert sorted(answer["ref"] for answer in answers) == list(range(100))
+    assert all(answer["user"] == f"user{answer['ref']}" for answer in answers)
+
+
+async def test_a_client_that_left_is_not_answered_any_more(
+    router: Router, alice: Conversation
+) -> None:
+    alice.says({"type": "send", "to": "nobody", "data": 1})
+    alice.session.gone()
+    await eventually(lambda: router.member.sending.waiting == 0)
+    await rounds()
+    assert alice.socket.writes == []

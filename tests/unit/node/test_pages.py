@@ -1,0 +1,118 @@
+"""The page's files: what is served, with which headers, and what is not."""
+
+import re
+import tempfile
+from pathlib import Path
+
+import pytest
+from tornado.httpclient import HTTPResponse
+from tornado.testing import AsyncHTTPTestCase, ExpectLog
+from tornado.web import Application
+
+from node.handlers import pages
+
+_WEB = Path(pages.__file__).parent.parent / "web"
+_STATIC = _WEB / "static"
+
+
+class PagesTest(AsyncHTTPTestCase):
+    def get_app(self) -> Application:
+        return Application([*pages.routes()])
+
+    def get(self, path: str, **headers: str) -> HTTPResponse:
+        return self.fetch(path, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+    def test_the_page_is_at_the_root(self) -> None:
+        answer = self.get("/")
+        assert answer.code == 200
+        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert answer.body == (_WEB / "index.html").read_bytes()
+
+    def test_every_file_has_a_type_a_browser_runs_under_nosniff(self) -> None:
+        types = {
+            ".js": "text/javascript; charset=utf-8",
+            ".css": "text/css; charset=utf-8",
+            ".svg": "image/svg+xml; charset=utf-8",
+        }
+        files = [path for path in _STATIC.rglob("*") if path.is_file()]
+        assert files
+        for path in files:
+            answer = self.get(f"/static/{path.relative_to(_STATIC).as_posix()}")
+            assert answer.code == 200
+            assert answer.headers["Content-Type"] == types[path.suffix], path
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+    def test_nothing_inline_and_nothing_from_elsewhere_may_run(self) -> None:
+        policy = self.get("/").headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src 'self';" in policy
+        assert "style-src 'self';" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert "http" not in policy
+
+    def test_the_page_may_open_websockets_on_this_machine_only(self) -> None:
+        policy = self.get("/").headers["Content-Security-Policy"]
+        [connect] = re.findall(r"connect-src ([^;]*)", policy)
+        assert connect.split() == ["'self'", "ws://127.0.0.1:*", "ws://localhost:*"]
+
+    def test_the_page_holds_to_its_own_policy(self) -> None:
+        page = (_WEB / "index.html").read_text()
+        assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)|javascript:", page)
+        assert not re.search(r"(?:src|href)=\"(?!/static/|/\")", page)
+
+    def test_no_cookie_no_referrer_no_foreign_window(self) -> None:
+        headers = self.get("/").headers
+        assert "Set-Cookie" not in headers
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+
+    def test_a_browser_asks_again_and_is_told_that_nothing_changed(self) -> None:
+        first = self.get("/static/main.js")
+        assert first.headers["Cache-Control"] == "no-cache"
+        second = self.get("/static/main.js", If_None_Match=first.headers["Etag"])
+        assert second.code == 304
+        assert second.body == b""
+        assert second.headers["Cache-Control"] == "no-cache"
+
+    def test_head_answers_without_a_body(self) -> None:
+        answer = self.fetch("/", method="HEAD")
+        assert answer.code == 200
+        assert answer.body == b""
+
+    def test_a_file_that_is_not_there_is_404_and_carries_the_headers(self) -> None:
+        with ExpectLog("tornado.access", "404 GET /static/nothing.js"):
+            answer = self.get("/static/nothing.js")
+        assert answer.code == 404
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+    def test_nothing_outside_of_the_static_files_is_served(self) -> None:
+        for path in ("../index.html", "..%2findex.html", "%2e%2e/handlers/pages.py", "/etc/passwd"):
+            with ExpectLog("tornado", "40[34] GET", required=False):
+                answer = self.get(f"/static/{path}")
+            assert answer.code in (403, 404), path
+
+
+class EditedFileTest(AsyncHTTPTestCase):
+    def setUp(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        super().setUp()
+
+    def get_app(self) -> Application:
+        return Application([(r"/(.*)", pages.FileHandler, {"path": self.folder.name})])
+
+    def test_an_edited_file_is_sent_again(self) -> None:
+        file = Path(self.folder.name, "main.js")
+        file.write_text("one")
+        first = self.fetch("/main.js")
+        file.write_text("three")
+        second = self.fetch("/main.js", headers={"If-None-Match": first.headers["Etag"]})
+        assert second.code == 200
+        assert second.body == b"three"
+
+
+@pytest.mark.parametrize("path", sorted(_STATIC.rglob("*.js")), ids=lambda path: path.name)
+def test_no_module_turns_text_into_markup(path: Path) -> None:
+    source = path.read_text()
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", source)

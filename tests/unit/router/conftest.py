@@ -1,0 +1,111 @@
+"""What the tests of the router ask for. Each test has a key prefix of its own."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
+
+import hypothesis
+import pytest
+import structlog
+import uvloop
+from redis import Redis
+from structlog.typing import EventDict
+
+from router.keys import Keys
+from router.settings import RedisSettings
+from router.store.connect import Connector
+from router.store.embedded import EmbeddedServer
+from tests.support.proxy import Proxy
+from tests.support.valkey import ValkeyServer, plain_client, running, wheel_program
+
+# The same examples in every run: a failure is there to stay until it is mended.
+hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("steady")
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run on uvloop, as the product does."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+class Logs:
+    """What was logged in a test. A warning that the test does not expect fails it."""
+
+    def __init__(self, entries: list[EventDict]) -> None:
+        self._entries = entries
+        self._expected: set[str] = set()
+
+    def expect(self, *events: str) -> None:
+        """Allow these events to be logged as warnings or errors."""
+        self._expected.update(events)
+
+    def events(self, name: str) -> list[EventDict]:
+        """Return the entries of one event so far."""
+        return [entry for entry in self._entries if entry["event"] == name]
+
+    def stray(self) -> list[EventDict]:
+        """Return the warnings and errors that nobody expected."""
+        return [
+            entry
+            for entry in self._entries
+            if entry["log_level"] not in ("debug", "info") and entry["event"] not in self._expected
+        ]
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[Logs]:
+    with structlog.testing.capture_logs() as entries:
+        found = Logs(entries)
+        yield found
+    assert not found.stray()
+
+
+@pytest.fixture
+def prefix() -> str:
+    return f"t{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def keys(prefix: str) -> Keys:
+    return Keys(prefix)
+
+
+@pytest.fixture
+def redis(store: EmbeddedServer) -> Iterator[Redis]:
+    """A client of another make, for arranging and looking."""
+    with plain_client(store.address.url) as client:
+        yield client
+
+
+@pytest.fixture
+def connector(store: EmbeddedServer) -> Connector:
+    return Connector(store.address.url, RedisSettings())
+
+
+@pytest.fixture
+async def proxy(store: EmbeddedServer) -> AsyncIterator[Proxy]:
+    async with Proxy(store.address.socket, store.address.password) as between:
+        yield between
+
+
+@pytest.fixture
+def hasty() -> RedisSettings:
+    """Time limits for tests that wait until one runs out."""
+    return RedisSettings(connect_timeout_s=0.5, reply_timeout_s=0.5)
+
+
+@pytest.fixture
+def shaky(proxy: Proxy, hasty: RedisSettings) -> Connector:
+    """Connects through the proxy."""
+    return Connector(proxy.url, hasty)
+
+
+@pytest.fixture
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """A server for this test alone, to be stopped, emptied or killed."""
+    folder: Path = tmp_path_factory.mktemp("s")
+    with running(wheel_program(), folder) as server:
+        yield server

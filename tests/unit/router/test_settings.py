@@ -1,0 +1,167 @@
+"""Settings: where they come from, what they refuse, and that config.toml tells the truth."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from router.errors import InvalidSettings
+from router.settings import Settings, is_loopback, load
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(autouse=True)
+def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run where no config.toml lies."""
+    monkeypatch.chdir(tmp_path)
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "settings.toml"
+    path.write_text(text)
+    return path
+
+
+def problems(path: Path | None = None, flags: dict[str, dict[str, Any]] | None = None) -> list[str]:
+    with pytest.raises(InvalidSettings) as refusal:
+        load(path, flags)
+    assert refusal.value.consequence.exit_status == 2
+    return refusal.value.problems
+
+
+class TestConfigFile:
+    def test_it_names_exactly_all_settings_with_exactly_the_defaults(self) -> None:
+        assert tomllib.loads((ROOT / "config.toml").read_text()) == Settings().model_dump()
+
+    def test_it_says_of_each_what_it_is_for(self) -> None:
+        lines = (ROOT / "config.toml").read_text().splitlines()
+        for above, line in zip(lines, lines[1:], strict=False):
+            if re.match(r"[a-z_]+ = ", line):
+                assert above.startswith("# "), f"no comment above {line}"
+
+    def test_it_names_the_unit_of_each_number_of_seconds_or_bytes(self) -> None:
+        comment = ""
+        for line in (ROOT / "config.toml").read_text().splitlines():
+            if line.startswith("#"):
+                comment += line
+            elif match := re.match(r"[a-z_]+_(s|bytes) = ", line):
+                assert {"s": "Seconds", "bytes": "Bytes"}[match[1]] in comment, line
+                comment = ""
+            else:
+                comment = ""
+
+
+class TestSources:
+    def test_nothing_at_all_is_the_defaults(self) -> None:
+        assert load(None) == Settings()
+
+    def test_a_file_here_is_used_without_being_named(self, tmp_path: Path) -> None:
+        (tmp_path / "config.toml").write_text("[node]\nport = 9000\n")
+        assert load(None).node.port == 9000
+
+    def test_a_named_file_wins_over_the_one_here(self, tmp_path: Path) -> None:
+        (tmp_path / "config.toml").write_text("[node]\nport = 9000\n")
+        assert load(written(tmp_path, "[node]\nname = 'x'\n")).node.port == 8001
+
+    def test_the_environment_wins_over_the_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SWITCHBOARD_NODE__PORT", "9001")
+        settings = load(written(tmp_path, "[node]\nport = 9000\nname = 'x'\n"))
+        assert (settings.node.port, settings.node.name) == (9001, "x")
+
+    def test_flags_win_over_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SWITCHBOARD_NODE__PORT", "9001")
+        monkeypatch.setenv("SWITCHBOARD_NODE__NAME", "x")
+        settings = load(None, {"node": {"port": 9002, "name": None}})
+        assert (settings.node.port, settings.node.name) == (9002, "x")
+
+    def test_other_variables_that_look_like_ours_are_left_alone(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SWITCHBOARD_HOME", "/opt")
+        assert load(None) == Settings()
+
+    def test_a_library_does_not_read_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SWITCHBOARD_NODE__PORT", "9001")
+        assert Settings().node.port == 8001
+
+    def test_they_are_frozen(self) -> None:
+        with pytest.raises(ValidationError):
+            Settings().node.port = 1  # type: ignore[misc]
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("text", "sentence"),
+        [
+            ("[node]\nportt = 1", "node.portt: there is no such setting"),
+            ("[nodes]\nport = 1", "nodes: there is no such setting"),
+            ("[node]\nport = 'high'", "node.port: should be a valid integer"),
+            ("[node]\nport = 70000", "node.port: should be less than or equal to 65535"),
+            ("[redis]\nurl = 'http://x'", 'redis.url is "embedded" or starts with redis://'),
+            ("[redis]\nappend_fsync = 'maybe'", "redis.append_fsync: should be 'always'"),
+            ("[lease]\nttl_s = 5.0", "lease.ttl_s (5) must be above 2 x lease.heartbeat_s (2.5)"),
+            ("[node]\nhost = '0.0.0.0'", 'auth.mode = "dev" lets anybody be anyone'),
+            ("[node]\nname = 'a b'", "node.name"),
+        ],
+    )
+    def test_a_bad_value_is_one_sentence(self, tmp_path: Path, text: str, sentence: str) -> None:
+        (problem,) = problems(written(tmp_path, text))
+        assert sentence in problem
+        assert "\n" not in problem
+
+    def test_every_problem_is_named(self, tmp_path: Path) -> None:
+        path = written(tmp_path, "[node]\nport = -1\nx = 1\n[lease]\nttl_s = 0\n[inbox]\nbatch = 0")
+        assert len(problems(path)) == 4
+
+    def test_a_file_that_is_not_there_is_named(self, tmp_path: Path) -> None:
+        (problem,) = problems(tmp_path / "none.toml")
+        assert "none.toml: No such file or directory" in problem
+
+    @pytest.mark.parametrize("content", [b"[node", b"\xff\xfe"])
+    def test_a_file_that_is_not_toml_is_named(self, tmp_path: Path, content: bytes) -> None:
+        path = tmp_path / "settings.toml"
+        path.write_bytes(content)
+        (problem,) = problems(path)
+        assert "not valid TOML" in problem
+
+    def test_a_section_that_is_a_value_is_one_sentence(self, tmp_path: Path) -> None:
+        (problem,) = problems(written(tmp_path, "node = 5"))
+        assert problem.startswith("node")
+
+    def test_a_bad_value_in_the_environment_is_one_sentence(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SWITCHBOARD_NODE__PORT", "high")
+        (problem,) = problems()
+        assert "node.port" in problem
+
+    def test_a_misspelt_variable_of_a_section_is_one_sentence(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SWITCHBOARD_NODE__PORTT", "1")
+        (problem,) = problems()
+        assert "node.portt: there is no such setting" in problem
+
+
+@pytest.mark.parametrize(
+    ("host", "home"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.168.1.1", False),
+        ("example.org", False),
+        ("", False),
+    ],
+)
+def test_loopback_is_what_only_this_machine_reaches(host: str, home: bool) -> None:
+    assert is_loopback(host) is home
