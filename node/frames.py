@@ -124,7 +124,7 @@ class BadFrame(Exception):
         self.ref = ref
 
 
-class _Ref_only(msgspec.Struct):
+class _RefOnly(msgspec.Struct):
     ref: _Ref | None = None
 
 
@@ -146,7 +146,7 @@ class Codec:
     binary: bool
     encode: Callable[[OutFrame], bytes]
     decode: Callable[[bytes | str], InFrame]
-    find_ref: Callable[[bytes | str], _Ref_only]
+    find_ref: Callable[[bytes | str], _RefOnly]
     value: Callable[[bytes], Raw]
     data: Callable[[Raw], Raw]
 
@@ -189,7 +189,7 @@ JSON: Final = Codec(
     binary=False,
     encode=msgspec.json.Encoder().encode,
     decode=_json_frame,
-    find_ref=msgspec.json.Decoder(_Ref_only).decode,
+    find_ref=msgspec.json.Decoder(_RefOnly).decode,
     value=_json_value,
     data=_json_data,
 )
@@ -198,7 +198,7 @@ MSGPACK: Final = Codec(
     binary=True,
     encode=msgspec.msgpack.Encoder().encode,
     decode=msgspec.msgpack.Decoder(InFrame).decode,  # type: ignore[arg-type]
-    find_ref=msgspec.msgpack.Decoder(_Ref_only).decode,  # type: ignore[arg-type]
+    find_ref=msgspec.msgpack.Decoder(_RefOnly).decode,  # type: ignore[arg-type]
     value=_msgpack_value,
     data=_msgpack_data,
 )

@@ -105,13 +105,13 @@ class _Answer:
         if self.id is None or len(self._done) < self._wanted or self._session.closed:
             return
         first = self._done[0]
-        if self._several:
+        if first.error is not None and all(delivery.error for delivery in self._done):
+            self._session.send(error_frame(first.error, self._ref))
+        elif self._several:
             words: dict[str, str] = {d.user: d.outcome or Outcome.BUSY for d in self._done}
             self._session.send(OutcomesFrame(self.id, words, self._ref))
-        elif first.outcome is None:
-            assert first.error is not None
-            self._session.send(error_frame(first.error, self._ref))
         else:
+            assert first.outcome is not None
             frame = OutcomeFrame(self.id, first.user, first.outcome, self._ref, first.reason)
             self._session.send(frame)
         self._wanted = len(self._done) + 1  # never again

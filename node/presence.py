@@ -48,8 +48,9 @@ class Presence:
         self._to_refresh: Rounds[ClientSession] = Rounds(refresh_s)
         self._to_check: Rounds[ClientSession] = Rounds(check_s)
         self._tasks: set[asyncio.Task[None]] = set()
-        # Sessions that left while the store was away; they are removed when it is back.
-        self._ghosts: dict[ClientSession, EndpointId] = {}
+        # Routes that are wrong by now: of sessions that left while the store was away, and of open
+        # ones under an epoch that has ended. They are removed when all is registered again.
+        self._ghosts: set[tuple[ClientSession, EndpointId]] = set()
         self._sweeper: asyncio.Task[None] | None = None
         self._again: asyncio.Task[None] | None = None
         self.failures = 0
@@ -104,6 +105,8 @@ class Presence:
         if endpoint is None:
             return False
         for session in sessions:
+            if session.attached not in (None, endpoint):
+                self._haunt(session, session.attached)
             session.attached = endpoint
         entries = [(session.user, session.entry(endpoint)) for session in sessions]
         reachable = await self._member.transport.attach(entries)
@@ -120,28 +123,33 @@ class Presence:
         return True
 
     async def _unregister(self, session: ClientSession, endpoint: EndpointId) -> None:
-        last_here = not self._hub.get(session.user)
+        last_here = endpoint != self._member.endpoint.id or not self._hub.get(session.user)
         try:
             await self._member.transport.detach(
                 UserId(session.user), endpoint, session.id, last_here=last_here
             )
         except SwitchboardError:
-            if len(self._ghosts) < _MAX_GHOSTS:
-                self._ghosts[session] = endpoint
+            self._haunt(session, endpoint)
+        else:
+            self._ghosts.discard((session, endpoint))
+
+    def _haunt(self, session: ClientSession, endpoint: EndpointId) -> None:
+        if len(self._ghosts) < _MAX_GHOSTS:
+            self._ghosts.add((session, endpoint))
 
     # ---- all of them ------------------------------------------------------------------------
 
     async def _register_again(self) -> None:
-        """Register every open session, in slices, and remove those that left meanwhile."""
+        """Register every open session, in slices, then remove the routes that are wrong by now."""
         sessions = list(self._hub)
         for first in range(0, len(sessions), _SLICE):
             part = [s for s in sessions[first : first + _SLICE] if not s.closed]
             if not await self._attach_patiently(part):
                 return
             await asyncio.sleep(random.uniform(0, 0.05))
-        ghosts, self._ghosts = self._ghosts, {}
-        for session, endpoint in ghosts.items():
-            await self._unregister(session, endpoint)
+        ghosts = list(self._ghosts)
+        for first in range(0, len(ghosts), _SLICE):
+            await asyncio.gather(*(self._unregister(*g) for g in ghosts[first : first + _SLICE]))
 
     async def _attach_patiently(self, sessions: Sequence[ClientSession]) -> bool:
         """Register a slice; False when a later epoch or a later return of the store must do it."""
@@ -166,7 +174,7 @@ class Presence:
                 due = self._to_refresh.due(passed_s)
                 for first in range(0, len(due), _SLICE):
                     await self._attach_patiently(due[first : first + _SLICE])
-            except Exception:
+            except Exception:  # noqa: BLE001
                 # The edge of the loop: without it, every session here would fade after the TTL.
                 self.failures += 1
                 _log.exception("sweep failed")

@@ -90,7 +90,7 @@ class _Protocol(WebSocketProtocol13):
         super()._abort()
 
     async def _receive_frame_loop(self) -> None:
-        """Change the stream under the protocol, tell the handler, then read frames as Tornado does."""
+        """Change the stream under the protocol and tell the handler; then read as Tornado does."""
         try:
             stream = await adopt(self.stream, self.params.max_message_size)
         except StreamClosedError:

@@ -162,7 +162,7 @@ async def adopt(stream: IOStream, max_frame_bytes: int) -> TransportStream:
     Raises:
         StreamClosedError: the connection has ended.
     """
-    ahead = stream.read_bytes(_DETACH_BYTES, partial=True)
+    ahead = cast("asyncio.Future[bytes]", stream.read_bytes(_DETACH_BYTES, partial=True))
     first = ahead.result() if ahead.done() else b""
     connection: socket.socket = stream.socket.dup()
     stream.close()  # its own descriptor only: the connection lives on in the copy

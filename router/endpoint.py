@@ -105,7 +105,7 @@ class EndpointKeeper:
                 await self._beat()
             except SwitchboardError as exc:
                 _log.warning("heartbeat failed", endpoint=self.id, error=str(exc))
-            except Exception:
+            except Exception:  # noqa: BLE001
                 # The edge of the loop: a process without heartbeats is a dead one to its peers.
                 _log.exception("heartbeat failed", endpoint=self.id)
 

@@ -1,4 +1,4 @@
-"""Everything this package raises on purpose: one tree, fields instead of prose, one table of codes."""
+"""Everything this package raises on purpose: one tree, fields, one table of codes."""
 
 from dataclasses import dataclass
 from typing import ClassVar

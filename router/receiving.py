@@ -1,5 +1,6 @@
-"""The loop of one inbox: decode a batch, hand it to whoever holds the sockets, send on what found
-nobody, then remove it.
+"""The loop of one inbox.
+
+Decode a batch, hand it to whoever holds the sockets, send on what found nobody, then remove it.
 
 What a batch sends on is sent before the batch is removed, and a negative answer leaves only after:
 until then a rescuer may still deliver the copy.
@@ -154,7 +155,7 @@ class Receiver:
                 continue
             try:
                 self._take(envelope, position >= batch.read_before, left)
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001
                 # What its reader cannot stand would be read again for ever, and all behind it
                 # would wait for ever.
                 self._failed(entry, envelope, exc, left)
@@ -203,6 +204,9 @@ class Receiver:
 
     def _dealt(self, batch: Batch, left: _Dealings) -> None:
         negatives = left.negatives
+        if not negatives:
+            self._reader.dealt(batch)
+            return
 
         def removed(certain: bool) -> None:
             if certain:
@@ -224,7 +228,7 @@ class Receiver:
         except SwitchboardError as exc:
             # Nothing is lost: the batch is still in the inbox, and is read again.
             self._reader.again(f"could not send on: {exc}")
-        except Exception as exc:  # the edge of a loop; the reader must not wait for ever
+        except Exception as exc:  # noqa: BLE001 - the edge of a loop
             _log.exception("could not send on")
             self._reader.again(f"could not send on: {exc!r}")
         else:

@@ -4,6 +4,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import typer
@@ -68,7 +69,7 @@ def _explain(exc: BaseException) -> int:
         case typer.Abort():
             return _INTERRUPTED
     frame = traceback.extract_tb(exc.__traceback__)[-1]
-    where = f"{os.path.basename(frame.filename)}:{frame.lineno}"
+    where = f"{Path(frame.filename).name}:{frame.lineno}"
     _complain(f"an error nobody expected, please report it: {type(exc).__name__}: {exc} ({where})")
     return _FAILED
 

@@ -155,6 +155,6 @@ def add(app: typer.Typer) -> None:
     """Add these commands."""
     app.command("up", epilog="Example: switchboard up --nodes 3 --port 8001")(up)
     app.command("serve", epilog="Example: switchboard serve --name n3 --port 8003")(serve)
-    app.command(
-        "redis-url", epilog='Example: redis-cli -u "$(switchboard redis-url)" ping'
-    )(redis_url)
+    app.command("redis-url", epilog='Example: redis-cli -u "$(switchboard redis-url)" ping')(
+        redis_url
+    )

@@ -59,13 +59,11 @@ def configure(settings: LogSettings, quiet: bool = False) -> None:
     logging.getLogger("tornado.access").setLevel(max(level, logging.ERROR))
 
 
-def escape_controls(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+def escape_controls(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Make control characters visible: nothing logged may move a terminal's cursor or fake a line.
 
     Args:
-        logger: not used.
-        method: not used.
-        event: what is logged; a structlog processor's arguments.
+        event: what is logged; the other arguments are what structlog hands to a processor.
     """
     return {k: visible(v) if isinstance(v, str) else v for k, v in event.items()}
 

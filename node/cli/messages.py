@@ -87,8 +87,8 @@ def send(
 ) -> None:
     """Send a message to a user and print what became of it.
 
-    Exit status: 0 acked, delivered, written, accepted, queued, duplicate; 3 offline, dropped,
-    expired; 4 unknown; 5 busy; 1 and 2 for errors. With - it is the highest of all lines.
+    Exit status: 0 it arrived, or is on its way; 3 offline, dropped or expired; 4 unknown; 5 busy;
+    1 and 2 for errors. With - it is the highest of all lines.
     """
     invocation = begin(config, redis, as_json)
     if key is not None:

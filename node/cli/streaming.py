@@ -55,8 +55,8 @@ class Results:
     def show(self, result: SendResult) -> None:
         """Print one result."""
         if self._as_json:
-            self._write(self._before + msgspec.json.encode(views.sent(result)).decode())
-            self._before = ",\n"
+            self._write(self._before + msgspec.json.encode(views.sent(result)).decode() + "\n")
+            self._before = ","
         else:
             self._write(sentence(result) + "\n")
 

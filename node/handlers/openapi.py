@@ -44,8 +44,8 @@ def document(table: Sequence[tuple[str, type[ApiHandler]]]) -> Schema:
     ordered = sorted(structs | {Problem}, key=lambda struct: struct.__name__)
     _, components = msgspec.json.schema_components(ordered, ref_template=_REFERENCE)
     for schema in components.values():
-        if "description" in schema:  # a docstring: its first line is for readers of the document
-            schema["description"] = schema["description"].partition("\n")[0]
+        # The docstring; its first line is for readers of the document.
+        schema["description"] = schema.get("description", "").partition("\n")[0]
     return {
         "openapi": "3.1.0",
         "info": {

@@ -134,6 +134,7 @@ def rights_probe(keys: Keys) -> tuple[bytes, int]:
         ("ZREM", keys.users(endpoint), "probe"),
         ("RPUSH", inbox, "probe"),
         ("LTRIM", inbox, 1, 0),
+        ("CLIENT", "REPLY", "ON"),
         ("TIME",),
     ]
     return b"".join(pack(*command) for command in commands), len(commands)

@@ -264,7 +264,9 @@ class EmbeddedServer:
         if "Address already in use" not in self._said():
             raise self._failure("ended at once")
         if self._port:
-            raise ServerFailed(f"port {self._port} on {files.HOST} is already taken: choose another")
+            raise ServerFailed(
+                f"port {self._port} on {files.HOST} is already taken: choose another"
+            )
         # Somebody took the port between our look and the server's start.
         self._port_tries += 1
         if self._port_tries >= _PORT_TRIES:
@@ -277,9 +279,7 @@ class EmbeddedServer:
 
     def _failure(self, what: str) -> ServerFailed:
         words = files.last_words(self._said())
-        return ServerFailed(
-            f"the store server {what} (log: {self.data_dir / files.LOG}): {words}"
-        )
+        return ServerFailed(f"the store server {what} (log: {self.data_dir / files.LOG}): {words}")
 
     def _end_process(self) -> None:
         if self._process is None or self._process.poll() is not None:

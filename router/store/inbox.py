@@ -21,12 +21,15 @@ from router.store import scripts
 from router.store.connect import Connector, is_noscript
 from router.store.link import Link
 from router.store.resp import pack
+from router.store.wire import Done
 
 NOT_OPEN: Final = -1
 FULL: Final = -2
 # Most envelopes in one push: Lua's unpack() ends at 8,000 values, and a batch is read by 512.
 MAX_PUSH: Final = 512
 _GRACE_S: Final = 5.0
+_PEEK_REPLIES: Final = 3  # the head, the rest of the batch, the position
+_NO_REPLY: Final = pack("CLIENT", "REPLY", "SKIP")
 _log = structlog.get_logger()
 
 
@@ -76,7 +79,7 @@ class InboxReader:
         keys: key names.
         settings: batch length and how long a peek blocks.
         on_batch: takes a batch; the next one comes only after `dealt`.
-        on_fenced: called when a trim was refused because the endpoint may not receive.
+        on_fenced: called when a trim was refused, perhaps because the endpoint may not receive.
     """
 
     def __init__(
@@ -117,6 +120,7 @@ class InboxReader:
         inbox = self._keys.inbox(endpoint)
         self._peek = pack("BLMOVE", inbox, inbox, "LEFT", "LEFT", self._block_s)
         self._peek += pack("LRANGE", inbox, 1, self._batch_length - 1)
+        self._peek += pack("GET", self._keys.done(endpoint))
         self._trim_keys = (self._keys.open(endpoint), inbox, self._keys.done(endpoint))
         if self._opened:
             self._link.abort(f"reading {endpoint} from now on")
@@ -129,31 +133,37 @@ class InboxReader:
         self._reading += 1
         await self._link.close()
 
-    def dealt(self, batch: Batch, then: Callable[[bool], None]) -> None:
+    def dealt(self, batch: Batch, then: Callable[[bool], None] | None = None) -> None:
         """Remove a batch that was dealt with, and read on.
 
         Args:
             batch: the one handed to `on_batch`.
             then: called with whether the batch is known to be removed; before that, a rescuer may
-                still deliver its copies, so negative answers wait for it.
+                still deliver its copies, so negative answers wait for it. None when nobody needs
+                to know: the reply is not asked for then, which saves both sides a wake-up. That
+                the trim was made shows in the position that comes with the next batch.
         """
         if batch.reading != self._reading or not self._link.up:
-            then(False)
+            if then is not None:
+                then(False)
             return
         length = len(batch.entries)
-
-        def trimmed(replies: list[Any] | None) -> None:
-            if replies is not None and replies[0] == 1 and batch.reading == self._reading:
-                then(True)
-                return
-            then(False)
-            if replies is not None:
-                self._refused(replies[0])
-
         self._position += length
         trim = scripts.TRIM.pack(self._trim_keys, batch.position, length)
-        self._link.expect(1, trimmed)
-        self._link.send(trim + self._peek, 2, self._peeked)
+        if then is None:
+            trim = _NO_REPLY + trim
+        else:
+            self._link.expect(1, self._trimmed(batch, then))
+        self._link.send(trim + self._peek, _PEEK_REPLIES, self._peeked)
+
+    def _trimmed(self, batch: Batch, then: Callable[[bool], None]) -> Done:
+        def trimmed(replies: list[Any] | None) -> None:
+            certain = replies is not None and replies[0] == 1 and batch.reading == self._reading
+            then(certain)
+            if replies is not None and not certain:
+                self._refused(replies[0])
+
+        return trimmed
 
     def again(self, reason: str) -> None:
         """Give the batch under way up: it stays in the inbox and is read again.
@@ -177,18 +187,23 @@ class InboxReader:
             self._link.abort(f"the inbox's position cannot be read: {replies[0]}")
             return
         self._position = int(replies[0] or 0)
-        self._link.send(self._peek, 2, self._peeked)
+        self._link.send(self._peek, _PEEK_REPLIES, self._peeked)
 
     def _peeked(self, replies: list[Any] | None) -> None:
         if replies is None:
             return
-        head, rest = replies
-        if type(head) is ReplyError or type(rest) is ReplyError:
-            self._link.abort(f"the inbox cannot be read: {head} {rest}")
+        head, rest, done = replies
+        error = next((reply for reply in replies if type(reply) is ReplyError), None)
+        if error is not None:
+            self._link.abort(f"the inbox cannot be read: {error}")
+        elif int(done or 0) != self._position:
+            # A trim was refused, or one of an earlier connection ran late.
+            self._on_fenced()
+            self._link.abort(f"the inbox is at {done}, not at {self._position}")
         elif head is None:
             # Time ran out. The range is thrown away: what was pushed between the two commands has
             # a head that was not read.
-            self._link.send(self._peek, 2, self._peeked)
+            self._link.send(self._peek, _PEEK_REPLIES, self._peeked)
         else:
             entries = [head, *rest]
             read_before = min(len(entries), max(0, self._high - self._position))

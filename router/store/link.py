@@ -11,7 +11,7 @@ from hiredis import ReplyError
 from router.errors import StoreRefused, SwitchboardError, Unavailable
 from router.store import scripts
 from router.store.connect import Connector, is_noscript, translate
-from router.store.resp import pack
+from router.store.resp import Argument, pack
 from router.store.wire import Done, Wire
 
 _FIRST_PAUSE_S: Final = 0.5
@@ -145,7 +145,7 @@ class Link:
             raise translate(reply)
         return reply
 
-    async def command(self, *args: str | bytes | int | float) -> Any:
+    async def command(self, *args: Argument) -> Any:
         """Pack one command, then as `call`."""
         return await self.call(pack(*args))
 

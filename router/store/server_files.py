@@ -218,5 +218,7 @@ def last_words(log: str) -> str:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     matches = [_LOG_LINE.match(line) for line in lines]
     warnings = [match[2] for match in matches if match is not None and match[1] == "#"]
-    plain = [line if match is None else match[2] for line, match in zip(lines, matches, strict=True)]
+    plain = [
+        line if match is None else match[2] for line, match in zip(lines, matches, strict=True)
+    ]
     return " / ".join((warnings or plain)[-3:]) or "it said nothing"

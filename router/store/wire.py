@@ -51,8 +51,9 @@ class Wire(asyncio.Protocol):
         self._quiet_ticks = 0
         self._allowed_ticks = max(1, round(reply_timeout_s / _TICK_S))
         self._reason = "closed by the store"
+        self._given_up = False
         self.lost = False
-        transport = cast(Any, connection)._writer.transport
+        transport = cast(Any, connection)._writer.transport  # noqa: SLF001 - see above
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_protocol(self)
         self._watch = asyncio.get_running_loop().call_later(_TICK_S, self._tick, 0)
@@ -69,7 +70,8 @@ class Wire(asyncio.Protocol):
             done(None)
             return
         self._waiting.append((count, done))
-        self._transport.write(data)
+        if not self._given_up:
+            self._transport.write(data)
 
     def expect(self, count: int, done: Done) -> None:
         """Announce who takes the first replies to the bytes of the next `send`.
@@ -84,12 +86,15 @@ class Wire(asyncio.Protocol):
         self._waiting.append((count, done))
 
     def abort(self, reason: str) -> None:
-        """Give the connection up; every waiting `Done` gets None.
+        """Give the connection up; every waiting `Done` gets None, in the loop's next round.
+
+        Replies that have arrived already are not handed out any more.
 
         Args:
-            reason: for the log and for `on_lost`.
+            reason: for the log and for `on_lost`; the first one stands.
         """
-        if not self.lost:
+        if not self.lost and not self._given_up:
+            self._given_up = True
             self._reason = reason
             self._transport.abort()
 
@@ -98,7 +103,7 @@ class Wire(asyncio.Protocol):
         reader, waiting = self._reader, self._waiting
         try:
             reader.feed(data)
-            while (reply := reader.gets()) is not _MORE:
+            while not self._given_up and (reply := reader.gets()) is not _MORE:
                 if type(reply) is PushNotification:
                     self._on_push(reply)
                     continue
@@ -115,7 +120,7 @@ class Wire(asyncio.Protocol):
                     done(replies)
         except (ProtocolError, IndexError) as exc:
             self.abort(f"not what a Redis server says: {exc}")
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001
             # The edge of the loop: a fault in a callback must not leave the wire half-read. The
             # owner starts again from what the store holds.
             _log.exception("a reply could not be handled")
@@ -126,11 +131,15 @@ class Wire(asyncio.Protocol):
         self.lost = True
         self._watch.cancel()
         # redis-py would warn of an open connection; its StreamWriter has no transport any more.
-        cast(Any, self._connection)._writer = None
+        cast(Any, self._connection)._writer = None  # noqa: SLF001
         if exc is not None:
             self._reason = str(exc) or type(exc).__name__
         while self._waiting:
-            self._waiting.popleft()[1](None)
+            _, done = self._waiting.popleft()
+            try:
+                done(None)
+            except Exception:  # noqa: BLE001  # the others must hear of it, and the owner connect again
+                _log.exception("a lost reply could not be handled")
         self._on_lost(self._reason)
 
     def _tick(self, answered: int) -> None:

@@ -1,5 +1,6 @@
-"""The product's delivery mode: look the user up, push to the private list of each node that holds
-them.
+"""The product's delivery mode.
+
+Look the user up, push to the private list of each node that holds them.
 
 Truth comes before speed wherever the two meet: a route that was refused is removed by name and
 looked up afresh, past the cache, before anybody is told `offline`.

@@ -46,14 +46,14 @@ export function closing(code) {
 const OUTCOMES = {
   acked: { tone: "good", words: (user) => `${user}'s application acknowledged it.` },
   delivered: { tone: "good", words: (user) => `${user}'s client proved that it received it.` },
-  written: { tone: "good", words: (user) => `Written to ${user}'s socket; no proof was asked for.` },
+  written: { tone: "good", words: (user) => `Written to ${user}'s socket; no proof asked for.` },
   accepted: { tone: "good", words: (user) => `In the inbox of the node that holds ${user}.` },
   queued: { tone: "good", words: (user) => `Stored until ${user} connects.` },
   duplicate: { tone: "good", words: () => "The same message was sent before; nothing was sent." },
   offline: { tone: "warn", words: (user) => `${user} is not connected; nothing was kept.` },
   expired: { tone: "warn", words: () => "Its time ran out before it could be delivered." },
   dropped: { tone: "bad", words: (user) => `${user}'s connection was too slow or closing.` },
-  busy: { tone: "bad", words: () => "No room for it right now; nothing was sent. Try again later." },
+  busy: { tone: "bad", words: () => "No room for it now; nothing was sent. Try again later." },
   unknown: { tone: "warn", words: () => "No proof either way: it may or may not have arrived." },
 };
 

@@ -86,7 +86,7 @@ export class Connection extends EventTarget {
   /** Leave for good. Safe to repeat. */
   close() {
     if (this.#state.name === "idle" || this.#state.name === "ended") return;
-    this.#drop(BYE);
+    this.#drop();
     this.#enter({ name: "ended", words: "", byUser: true });
   }
 
@@ -105,10 +105,17 @@ export class Connection extends EventTarget {
       return Promise.reject(new SendError("not_connected", "not connected; nothing was sent"));
     }
     const ref = String(++this.#lastRef);
-    const frame = { type: "send", ref, to, data, ...options };
+    const frame = JSON.stringify({ type: "send", ref, to, data, ...options });
+    // The node would have to close the connection over it (RFC 6455 knows no other answer).
+    const sizeBytes = new TextEncoder().encode(frame).length;
+    const limitBytes = this.#state.welcome.max_message_bytes;
+    if (sizeBytes > limitBytes) {
+      const words = `with ${sizeBytes} bytes it is over the limit of ${limitBytes}`;
+      return Promise.reject(new SendError("too_large", words));
+    }
     return new Promise((resolve, reject) => {
       this.#pending.set(ref, { resolve, reject });
-      this.#socket.send(JSON.stringify(frame));
+      this.#socket.send(frame);
     });
   }
 
@@ -156,8 +163,7 @@ export class Connection extends EventTarget {
         this.#settle(frame.ref, (sent) => sent.resolve(frame));
         break;
       case "error":
-        if (!this.#settle(frame.ref, (sent) => sent.reject(new SendError(frame.code, frame.message))))
-          this.#complain(frame.message);
+        this.#refused(frame);
         break;
       case "goodbye":
         this.#goodbye = frame;
@@ -175,6 +181,11 @@ export class Connection extends EventTarget {
     // silent connection from a dead one.
     this.#pingTimer = setInterval(() => this.#ping(), PING_EVERY_MS);
     this.#enter({ name: "connected", welcome: frame });
+  }
+
+  #refused({ ref, code, message }) {
+    const known = this.#settle(ref, (sent) => sent.reject(new SendError(code, message)));
+    if (!known) this.#complain(message);
   }
 
   #ping() {
@@ -203,7 +214,7 @@ export class Connection extends EventTarget {
       this.#state.name === "connected" && performance.now() - this.#connectedAt > STABLE_AFTER_MS;
     this.#failures = held ? 1 : this.#failures + 1;
     const goodbye = this.#goodbye;
-    this.#drop(BYE);
+    this.#drop();
     const { words, reconnect, elsewhere } = closing(code);
     if (!reconnect) {
       this.#enter({ name: "ended", words, byUser: false });
@@ -217,13 +228,13 @@ export class Connection extends EventTarget {
   }
 
   /** Let go of the socket and of all that hangs on it. */
-  #drop(code) {
+  #drop() {
     clearTimeout(this.#dialTimer);
     clearTimeout(this.#retryTimer);
     clearInterval(this.#pingTimer);
     const socket = this.#socket;
     this.#socket = null;
-    socket?.close(code);
+    socket?.close(BYE);
     const reason = "the connection was lost before the node answered";
     for (const sent of this.#pending.values()) sent.resolve({ outcome: "unknown", reason });
     this.#pending.clear();

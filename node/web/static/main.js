@@ -28,8 +28,7 @@ let unseen = 0;
 
 const connectedTo = () => connection?.state.welcome?.node ?? "";
 const nameOf = (address) =>
-  registry.nodes.find((node) => node.address === address || servedBy(node.address, address))?.name ??
-  address;
+  registry.nodes.find((node) => servedBy(node.address, address))?.name ?? address;
 
 function connect(user, address) {
   Object.assign(self, { user, wanted: address, target: address, arriving: true });
@@ -76,7 +75,7 @@ function send(to, data, confirm) {
     .then(entry.settle)
     .catch((error) => {
       if (!(error instanceof SendError)) throw error;
-      entry.refuse(`The node refused it: ${error.message}.`);
+      entry.refuse(`It was refused: ${error.message}.`);
     })
     .finally(() => registry.refresh());
   return "";
@@ -114,7 +113,8 @@ function registryFailed({ words, retryInMs }) {
   const seconds = Math.ceil(retryInMs / 1000);
   setText(
     byId("registry-problem"),
-    `The registry does not answer: ${words}. What you see is what was known last; asking again in ${seconds} s.`,
+    `The registry does not answer: ${words}. ` +
+      `What you see is what was known last; asking again in ${seconds} s.`,
   );
   byId("cluster").classList.add("stale");
 }

@@ -76,15 +76,14 @@ export function putOnTop(list, entry, limit) {
   while (list.children.length > limit) list.lastElementChild.remove();
 }
 
-const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 
-/**
- * @param {Date} moment
- * @returns {HTMLElement} a `<time>` with the time of day
- */
-export function clock(moment) {
-  return make("time", { dateTime: moment.toISOString() }, CLOCK.format(moment));
-}
+/** @param {Date} moment */
+export const timeOfDay = (moment) => CLOCK.format(moment);
+
+/** @param {Date} moment @returns {HTMLElement} a `<time>` that shows the time of day */
+export const clock = (moment) =>
+  make("time", { dateTime: moment.toISOString() }, timeOfDay(moment));
 
 /**
  * @param {number} count

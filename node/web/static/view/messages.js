@@ -54,7 +54,8 @@ export function addSent(to, data) {
     badge,
     clock(new Date()),
   );
-  const entry = make("li", { class: "entry" }, head, body(data), make("p", { class: "result" }, words));
+  const result = make("p", { class: "result" }, words);
+  const entry = make("li", { class: "entry" }, head, body(data), result);
   putOnTop(sent, entry, SENT_LIMIT);
   sentEmpty.hidden = true;
 
@@ -77,9 +78,10 @@ export function addSent(to, data) {
 }
 
 function body(data) {
-  // Long ones scroll inside their box; a keyboard can only scroll what it can focus.
   const text = showData(data);
-  const box = make("pre", { class: typeof data === "string" ? "data text" : "data", dir: "auto" }, text);
+  const look = typeof data === "string" ? "data text" : "data";
+  const box = make("pre", { class: look, dir: "auto" }, text);
+  // Long ones scroll inside their box; a keyboard can only scroll what it can focus.
   if (text.length > 300 || text.split("\n").length > 6) {
     box.tabIndex = 0;
     box.setAttribute("role", "region");

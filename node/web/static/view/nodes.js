@@ -1,17 +1,10 @@
 /** The nodes and their counters: where one sees that a message went to one node only. */
-import { byId, counted, make, mirror, setText } from "./dom.js";
+import { Counters, processKey } from "../counters.js";
+import { byId, counted, make, mirror, setText, timeOfDay } from "./dom.js";
 
 const list = byId("nodes");
 const lastChange = byId("last-change");
-const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
-
-/** What each process had received at the last look; null before the first. */
-let before = null;
-/** Which processes received something at the last change: key -> how many messages. */
-let rises = new Map();
-
-/** Totals belong to a process: a restarted node has another, one that was fenced keeps its own. */
-const keyOf = (node) => `${node.name}/${node.pid}`;
+const counters = new Counters();
 
 /**
  * @param {object[]} nodes as the registry tells them
@@ -19,37 +12,19 @@ const keyOf = (node) => `${node.name}/${node.pid}`;
  *   and the name of the one it is connected to, "" for none
  */
 export function showNodes(nodes, page) {
-  noteChange(nodes);
-  mirror(list, nodes, keyOf, createCard, (card, node) => fillCard(card, node, page));
-}
-
-function noteChange(nodes) {
-  const known = before ?? new Map();
-  const first = before === null;
-  before = new Map(nodes.map((node) => [keyOf(node), totalOf(node, known)]));
-  if (first) return;
-  const risen = new Map();
-  for (const [key, total] of before) {
-    const by = total - (known.get(key) ?? 0);
-    if (by > 0) risen.set(key, by);
-  }
-  if (risen.size === 0) return;
-  rises = risen;
-  setText(lastChange, changeInWords(nodes));
-}
-
-/** A lost node tells no totals; should it come back, it goes on where it was. */
-function totalOf(node, known) {
-  return node.state === "lost" ? (known.get(keyOf(node)) ?? node.received) : node.received;
+  if (counters.look(nodes)) setText(lastChange, changeInWords(nodes));
+  mirror(list, nodes, processKey, createCard, (card, node) => fillCard(card, node, page));
 }
 
 function changeInWords(nodes) {
-  const received = nodes.filter((node) => rises.has(keyOf(node)));
-  const who = received.map((node) => `${node.name} received ${counted(rises.get(keyOf(node)), "message")}`);
-  const silent = nodes.filter((node) => node.state !== "lost").length - received.length;
+  const risen = nodes.filter((node) => counters.rise(node) > 0);
+  const who = risen
+    .map((node) => `${node.name} received ${counted(counters.rise(node), "message")}`)
+    .join(", ");
+  const silent = nodes.filter((node) => node.state !== "lost").length - risen.length;
   const others = { 0: "", 1: "; the other node received nothing" };
   const rest = others[silent] ?? `; the other ${silent} nodes received nothing`;
-  return `${CLOCK.format(new Date())}: ${who.join(", ")}${rest}.`;
+  return `${timeOfDay(new Date())}: ${who}${rest}.`;
 }
 
 function createCard(node) {
@@ -72,20 +47,23 @@ function createCard(node) {
 
 function fillCard(card, node, { home, connectedTo }) {
   const part = (name) => card.querySelector(`.${name}`);
+  card.dataset.node = node.name;
   setText(part("badge"), node.state);
   part("badge").dataset.state = node.state;
   setText(part("tag"), node.name === connectedTo ? "holds you" : "");
-  const total = before.get(keyOf(node));
-  setText(part("number"), total.toLocaleString("en"));
-  const by = rises.get(keyOf(node)) ?? 0;
-  const rise = by > 0 ? `+${by.toLocaleString("en")}` : "";
-  // The same "+1" twice in a row is two changes: only a new element starts the animation again.
-  if (part("rise").textContent !== rise || part("rise").dataset.total !== String(total)) {
-    const fresh = make("span", { class: "rise" }, rise);
-    fresh.dataset.total = String(total);
-    part("rise").replaceWith(fresh);
-  }
-  card.classList.toggle("risen", by > 0);
+  const total = counters.total(node).toLocaleString("en");
+  setText(part("number"), total);
+  fillRise(part("rise"), counters.rise(node), total);
+  card.classList.toggle("risen", counters.rise(node) > 0);
   setText(part("facts"), `${counted(node.sessions, "session")} · ${node.delivered} delivered`);
   setText(part("address"), home(node) ? `${node.address}, serves this page` : node.address);
+}
+
+function fillRise(old, by, total) {
+  const text = by > 0 ? `+${by.toLocaleString("en")}` : "";
+  if (old.textContent === text && old.dataset.total === total) return;
+  // The same "+1" twice in a row is two changes: only a new element starts the animation again.
+  const fresh = make("span", { class: "rise" }, text);
+  fresh.dataset.total = total;
+  old.replaceWith(fresh);
 }

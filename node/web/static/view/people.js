@@ -6,6 +6,7 @@ const empty = byId("people-empty");
 const more = byId("people-more");
 const suggestions = byId("known-users");
 const filter = byId("filter");
+const SHORT_CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "short" });
 
 /**
  * @param {{onPick: (user: string) => void, onFilter: (prefix: string) => void}} actions
@@ -55,7 +56,7 @@ function createRow({ user }) {
 function fillRow(row, entry, self) {
   setText(row.querySelector(".you"), entry.user === self ? "you" : "");
   setText(row.querySelector(".where"), entry.nodes.join(", "));
-  const since = new Date(entry.since * 1000).toLocaleTimeString(undefined, { timeStyle: "short" });
+  const since = SHORT_CLOCK.format(new Date(entry.since * 1000));
   const several = entry.sessions > 1 ? `${counted(entry.sessions, "session")}, ` : "";
   setText(row.querySelector(".facts"), `${several}since ${since}`);
 }

@@ -55,7 +55,8 @@ export function suggestUser(name) {
 export function offerNodes(nodes, wanted) {
   const host = location.host;
   const home = nodes.find((entry) => servedBy(entry.address, host));
-  const entries = home ? nodes : [{ name: "the node of this page", address: host, state: "live" }, ...nodes];
+  const unnamed = { name: "the node of this page", address: host, state: "live" };
+  const entries = home ? nodes : [unnamed, ...nodes];
   const chosen = node.value;
   mirror(node, entries, (entry) => entry.address, () => make("option"), (option, entry) => {
     const canReach = reachable(entry.address, host);
