@@ -67,7 +67,11 @@ class EndpointKeeper:
             Unavailable, StoreRefused: the store is away or refuses; nothing is left running.
         """
         self._name = name
-        await self._next_epoch()
+        try:
+            await self._next_epoch()
+        except BaseException:  # a cancelled caller, too: the next one must begin afresh
+            self.id = None
+            raise
         self._task = asyncio.create_task(self._beat_forever(), name=f"heartbeat {name}")
 
     def check_now(self) -> None:

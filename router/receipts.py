@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 
 from router.codec import MAX_RECEIPT_ITEMS, Answer, ReceiptEnvelope, encode
 from router.model import EndpointId
-from router.transport.outbox import Outbox, Push
+from router.transport.outbox import Outbox
 
 
 class Receipts:
     """Collects answers and pushes them into the senders' inboxes.
 
-    A receipt that cannot be pushed is counted and dropped: its sender is gone, or full, and will
-    say `unknown` when its time is up. It never stops the node.
+    What became of a receipt is not asked: its sender may be gone, or full, and will say `unknown`
+    when its time is up. It never stops the node.
 
     Args:
         outbox: the pushes.
@@ -55,8 +55,5 @@ class Receipts:
                 continue
             for first in range(0, len(items), MAX_RECEIPT_ITEMS):
                 envelope = encode(ReceiptEnvelope(items[first : first + MAX_RECEIPT_ITEMS]))
-                self._outbox.push(sender, envelope, self._pushed, None)
-
-    def _pushed(self, _: None, result: Push) -> None:
-        if result is not Push.PUSHED:
-            self.undeliverable += 1
+                if not self._outbox.tell(sender, envelope):
+                    self.undeliverable += 1

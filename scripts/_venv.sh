@@ -4,6 +4,7 @@
 #   make_venv runtime     what Switchboard runs on: requirements.txt, and Switchboard itself
 #   make_venv dev         that, and what its tests and checks need: requirements-dev.txt
 #
+# PYTHON names the interpreter to use; without it a usual one is looked for.
 # Afterwards the working directory is the root of the checkout and .venv/bin leads PATH. A stamp
 # in .venv says what it was made from, so a second run only compares; a lock lets two runs share it.
 
@@ -91,7 +92,10 @@ make_venv() {
     python=$(find_python)
     # The lock belongs to the open file 9: it lasts until we close it, and ends with us.
     exec 9>.venv.lock
-    "$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)' || die "cannot lock .venv.lock"
+    if ! "$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null; then
+        say "Waiting for another run that fills .venv ..."
+        "$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)' || die "cannot lock .venv.lock"
+    fi
     healthy || new_venv
     # shellcheck disable=SC2086  # names without spaces
     stamp=$(stamp_of $lists pyproject.toml)

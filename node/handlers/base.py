@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 from tornado.web import stream_request_body
 
+from node.auth import dev_origin
 from node.handlers.problem import RETRY_AFTER_S, Forbidden, ProblemHandler
 from node.handlers.schemas import from_body, from_query
 from router.aio import MAX_USERS_PER_CALL, Router
@@ -188,7 +189,7 @@ def check_local(host: str, origin: str | None) -> None:
     """
     if not is_loopback(_hostname(f"//{host}")):
         raise Forbidden(f"Host: '{host}' is not this machine; in auth.mode \"dev\" it must be")
-    if origin is not None and not is_loopback(_hostname(origin)):
+    if origin is not None and not dev_origin(origin):
         raise Forbidden(f"Origin: a page from '{origin}' may not call this node")
 
 

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import structlog
 
 from node.auth import Authenticate
 from node.frames import CODECS, JSON_PROTOCOL
+from node.handlers.problem import Forbidden, Problem, problem_of
 from node.inbound import Inbound
 from node.presence import Presence
 from node.session import ClientSession
@@ -62,20 +64,29 @@ class ClientHandler(SocketHandler):
         refusal = self._context.accepting()
         if refusal is not None:
             self.set_header("Retry-After", "2")
-            self._refuse(503, "unavailable", refusal)
+            kind = "urn:switchboard:problem:unavailable"
+            self._refuse(Problem(kind, "No new sessions here now", 503, refusal, "unavailable"))
             return
         try:
+            self._check_page()
             self._user = self._context.authenticate(self.request)
             self._device = check_name(self.get_query_argument("device", "default"), "device")
         except SwitchboardError as exc:
-            self._refuse(exc.consequence.http_status, exc.code, str(exc))
+            self._refuse(problem_of(exc, exc.consequence.http_status))
             return
         await super().get(*args, **kwargs)
 
-    def _refuse(self, status: int, code: str, detail: str) -> None:
-        self.set_status(status)
+    def _check_page(self) -> None:
+        # Tornado lets in whatever page has our own address, before it asks `check_origin`; a name
+        # that its owner points at 127.0.0.1 (DNS rebinding) has.
+        origin = self.request.headers.get("Origin")
+        if origin is not None and not self._context.origin_allowed(origin):
+            raise Forbidden(f"Origin: a page from '{origin}' may not connect to this node")
+
+    def _refuse(self, problem: Problem) -> None:
+        self.set_status(problem.status)
         self.set_header("Content-Type", "application/problem+json")
-        self.finish({"title": code, "status": status, "code": code, "detail": detail})
+        self.finish(msgspec.json.encode(problem))
 
     def opened(self, socket: Socket) -> None:
         """The handshake is done: take the session in; it is welcomed once it is registered."""

@@ -119,6 +119,8 @@ def rights_probe(keys: Keys) -> tuple[bytes, int]:
     endpoint, user = EndpointId("probe.0"), UserId("probe")
     inbox = keys.inbox(endpoint)
     commands: list[tuple[str | int | float, ...]] = [
+        # First the push: a BLMOVE that finds nothing takes the server's next tick, up to 100 ms.
+        ("RPUSH", inbox, "probe"),
         ("BLMOVE", inbox, inbox, "LEFT", "LEFT", 0.001),
         ("LRANGE", inbox, 1, 1),
         ("GET", keys.done(endpoint)),
@@ -132,7 +134,6 @@ def rights_probe(keys: Keys) -> tuple[bytes, int]:
         ("SMEMBERS", keys.endpoints),
         ("ZRANGE", keys.users(endpoint), "-", "+", "BYLEX", "LIMIT", 0, 1),
         ("ZREM", keys.users(endpoint), "probe"),
-        ("RPUSH", inbox, "probe"),
         ("LTRIM", inbox, 1, 0),
         ("CLIENT", "REPLY", "ON"),
         ("TIME",),

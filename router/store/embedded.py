@@ -62,7 +62,7 @@ class StoreAddress:
     @property
     def tcp_url(self) -> str:
         """Return the address for `redis-cli -u` and other tools."""
-        return f"redis://:{self.password}@127.0.0.1:{self.port}"
+        return f"redis://default:{self.password}@127.0.0.1:{self.port}"  # redis-cli wants a name
 
 
 def find(data_dir: Path) -> StoreAddress | None:

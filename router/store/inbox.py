@@ -20,7 +20,7 @@ from router.settings import InboxSettings
 from router.store import scripts
 from router.store.connect import Connector, is_noscript
 from router.store.link import Link
-from router.store.resp import pack
+from router.store.resp import NO_REPLY, pack
 from router.store.wire import Done
 
 NOT_OPEN: Final = -1
@@ -29,7 +29,6 @@ FULL: Final = -2
 MAX_PUSH: Final = 512
 _GRACE_S: Final = 5.0
 _PEEK_REPLIES: Final = 3  # the head, the rest of the batch, the position
-_NO_REPLY: Final = pack("CLIENT", "REPLY", "SKIP")
 _log = structlog.get_logger()
 
 
@@ -125,8 +124,8 @@ class InboxReader:
         if self._opened:
             self._link.abort(f"reading {endpoint} from now on")
         else:
-            self._opened = True
             await self._link.open()
+            self._opened = True
 
     async def close(self) -> None:
         """Stop reading; what was not dealt with stays in the inbox."""
@@ -151,7 +150,7 @@ class InboxReader:
         self._position += length
         trim = scripts.TRIM.pack(self._trim_keys, batch.position, length)
         if then is None:
-            trim = _NO_REPLY + trim
+            trim = NO_REPLY + trim
         else:
             self._link.expect(1, self._trimmed(batch, then))
         self._link.send(trim + self._peek, _PEEK_REPLIES, self._peeked)

@@ -11,7 +11,7 @@ from hiredis import ReplyError
 from router.errors import StoreRefused, SwitchboardError, Unavailable
 from router.store import scripts
 from router.store.connect import Connector, is_noscript, translate
-from router.store.resp import Argument, pack
+from router.store.resp import NO_REPLY, Argument, pack
 from router.store.wire import Done, Wire
 
 _FIRST_PAUSE_S: Final = 0.5
@@ -66,8 +66,8 @@ class Link:
 
     @property
     def up(self) -> bool:
-        """Say whether commands can be sent now."""
-        return self._wire is not None
+        """Say whether commands can be sent now; False from the first who hears of a loss on."""
+        return self._wire is not None and not self._wire.lost
 
     @property
     def address(self) -> str:
@@ -90,9 +90,7 @@ class Link:
             await asyncio.wait([self._keeper])
             self._keeper = None
         if self._wire is not None:
-            self._wire.abort("closed by us")
-            while self._wire is not None:  # connection_lost comes in the loop's next round
-                await asyncio.sleep(0)
+            await self._end(self._wire, "closed by us")
 
     def abort(self, reason: str) -> None:
         """Give the present connection up; the link connects again."""
@@ -106,6 +104,13 @@ class Link:
             done(None)
         else:
             self._wire.send(data, count, done)
+
+    def tell(self, data: bytes) -> bool:
+        """Send one packed command that is not answered; return whether the link was up."""
+        if self._wire is None:
+            return False
+        self._wire.write(NO_REPLY + data)
+        return True
 
     def expect(self, count: int, done: Done) -> None:
         """Announce who takes the first replies to the bytes of the next `send`; see `Wire.expect`.
@@ -177,9 +182,15 @@ class Link:
                 if type(reply) is ReplyError:
                     raise translate(reply)
         except BaseException:
-            wire.abort("set-up failed")
+            await self._end(wire, "set-up failed")
             raise
         self._on_up()
+
+    async def _end(self, wire: Wire, reason: str) -> None:
+        """Abort a wire and see it gone: connection_lost comes in the loop's next round."""
+        wire.abort(reason)
+        while not wire.lost:
+            await asyncio.sleep(0)
 
     def _went(self, reason: str) -> None:
         self._wire = None
@@ -199,5 +210,9 @@ class Link:
                     await self._connect()
                 except SwitchboardError as exc:
                     self._reason = getattr(exc, "reason", None) or str(cast(StoreRefused, exc))
+                except Exception as exc:  # noqa: BLE001
+                    # The edge of the loop: a link that nobody keeps would be down for ever.
+                    _log.exception("store connection failed", link=self._name)
+                    self._reason = repr(exc)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             _log.info("store connection up again", link=self._name)

@@ -1,6 +1,6 @@
 """Commands in the store's wire format (https://redis.io/docs/latest/develop/reference/protocol-spec/)."""
 
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import hiredis
 
@@ -10,3 +10,8 @@ Argument = str | bytes | int | float
 def pack(*args: Argument) -> bytes:
     """Return one command as the bytes that go to the store."""
     return cast(bytes, hiredis.pack_command(cast(Any, args)))
+
+
+# The store keeps the reply of the next command to itself; its own there is none.
+# https://redis.io/docs/latest/commands/client-reply/
+NO_REPLY: Final = pack("CLIENT", "REPLY", "SKIP")

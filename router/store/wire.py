@@ -73,6 +73,11 @@ class Wire(asyncio.Protocol):
         if not self._given_up:
             self._transport.write(data)
 
+    def write(self, data: bytes) -> None:
+        """Write packed commands that the store does not answer; on a lost connection do nothing."""
+        if not self.lost:
+            self._transport.write(data)
+
     def expect(self, count: int, done: Done) -> None:
         """Announce who takes the first replies to the bytes of the next `send`.
 

@@ -6,6 +6,7 @@ on as they came (no decoding in the node), `write_message`. It stores and confir
 
 import argparse
 import asyncio
+import os
 from contextlib import suppress
 
 import uvloop
@@ -15,7 +16,7 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from scripts.benchmark.peer import serve
+from scripts.benchmark.peer import STORE_URL, serve
 
 PREFIX = "bench:user:"
 ALIVE = "bench:alive"  # a Pub/Sub reader ends when it has no subscription at all
@@ -96,10 +97,9 @@ class Socket(WebSocketHandler):
 async def main() -> None:
     """Serve clients until the runner goes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--redis", required=True)
     parser.add_argument("--port", required=True, type=int)
     given = parser.parse_args()
-    pubsub = Redis.from_url(given.redis).pubsub()
+    pubsub = Redis.from_url(os.environ[STORE_URL]).pubsub()
     await pubsub.subscribe(ALIVE)
     hub = Hub(pubsub)
     reader = asyncio.create_task(hub.read_for_ever())

@@ -9,6 +9,7 @@ most programs do: the same nodes then wake more often, for less at a time.
 
 import argparse
 import asyncio
+import os
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from redis.asyncio import Redis
 from scripts.benchmark.channel_node import channel_of
 from scripts.benchmark.load import serve_sender
 from scripts.benchmark.options import ONE_BY_ONE
+from scripts.benchmark.peer import STORE_URL
 from scripts.benchmark.plan import Plan, message_frame, user_name
 
 MAX_CONNECTIONS = 1024  # redis-py's own limit of 100 fails the sends above it
@@ -64,10 +66,9 @@ class Publisher:
 async def main() -> None:
     """Serve the runner until it goes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--redis", required=True)
     parser.add_argument("--progress", required=True, type=Path)
     given = parser.parse_args()
-    async with Redis.from_url(given.redis, max_connections=MAX_CONNECTIONS) as redis:
+    async with Redis.from_url(os.environ[STORE_URL], max_connections=MAX_CONNECTIONS) as redis:
         publisher = Publisher(redis)
         flusher = asyncio.create_task(publisher.flush_for_ever())
         await serve_sender(publisher.send, given.progress)

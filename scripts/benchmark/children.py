@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import msgspec
 
+from router.orphans import death_signal
 from scripts.benchmark.peer import MAX_LINE_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -150,6 +151,7 @@ class Children:
                 stderr=errors,
                 limit=MAX_LINE_BYTES,
                 start_new_session=True,  # Ctrl-C reaches the runner alone, which ends the rest
+                preexec_fn=death_signal(signal.SIGTERM),  # and if it is killed, so are they
             )
         child = Child(name, process, log)
         self._all.append(child)

@@ -109,7 +109,9 @@ class Session(asyncio.Protocol):
         """Note that the user has gone: no node may close during a run."""
         self._book.closed.append(user_name(self._user))
         if not self.welcome.done():
-            self.welcome.set_exception(ConnectionError(f"{user_name(self._user)} was refused: {exc}"))
+            self.welcome.set_exception(
+                ConnectionError(f"{user_name(self._user)} was refused: {exc}")
+            )
 
     def _text(self, now: int, payload: bytes) -> None:
         if self.welcome.done():

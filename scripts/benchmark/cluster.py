@@ -10,6 +10,7 @@ from pathlib import Path
 
 from scripts.benchmark.children import START_SECONDS, Child, Children, python
 from scripts.benchmark.meter import StoreMeter
+from scripts.benchmark.peer import STORE_URL
 from scripts.benchmark.store import Store, Stores
 
 HOST = "127.0.0.1"
@@ -71,8 +72,9 @@ async def start_cluster(
     if store is not None:
         progress = str(directory / f"{tag}.sock")
         module = f"scripts.benchmark.{kind}_sender"
-        command = python(module, "--redis", store.url, "--progress", progress)
-        drivers = (await children.start(f"{tag}-sender", command, talks=True),)
+        command = python(module, "--progress", progress)
+        env = {STORE_URL: store.url}
+        drivers = (await children.start(f"{tag}-sender", command, env, talks=True),)
     clients = await children.start(
         f"{tag}-clients", python("scripts.benchmark.clients"), talks=True
     )
@@ -99,11 +101,11 @@ async def _start_node(
         return await children.start(
             name, python("scripts.benchmark.bare_node", *listen), talks=True
         )
+    env = {STORE_URL: store.url, "SWITCHBOARD_LOG__LEVEL": "warning"}
     if kind == "channel":
-        command = python("scripts.benchmark.channel_node", *listen, "--redis", store.url)
-        return await children.start(name, command, talks=True)
+        command = python("scripts.benchmark.channel_node", *listen)
+        return await children.start(name, command, env, talks=True)
     command = python("node.cli", "serve", "--name", f"n{number}", *listen)
-    env = {"SWITCHBOARD_REDIS__URL": store.url, "SWITCHBOARD_LOG__LEVEL": "warning"}
     node = await children.start(name, command, env)
     await _until_ready(node, port)
     return node

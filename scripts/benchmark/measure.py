@@ -2,8 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
+
+from redis.exceptions import RedisError
 
 from scripts.benchmark.cell import Cell, Idle, Raw, cost_of, flow_of, idle_of, ledger_of
+from scripts.benchmark.children import Child, ChildFailed
 from scripts.benchmark.cluster import Cluster
 from scripts.benchmark.meter import Reading, StoreCount, cpu_ns
 from scripts.benchmark.options import Mode, Regime
@@ -15,17 +19,34 @@ _SLOWEST_PER_SECOND = 500.0  # at full load; a cell slower than this is given up
 
 
 def read(cluster: Cluster) -> Reading:
-    """Read all accounts of a cluster."""
-    store = [cluster.store.pid] if cluster.store is not None else []
+    """Read all accounts of a cluster.
+
+    Raises:
+        ChildFailed: one of its processes has ended.
+    """
+    store = cluster.store
     # The bare nodes are their own senders, and a process must not be counted twice.
-    sender = [driver.pid for driver in cluster.drivers] if cluster.store is not None else []
-    return Reading(
-        nodes_ns=cpu_ns(node.pid for node in cluster.nodes),
-        store_ns=cpu_ns(store),
-        sender_ns=cpu_ns(sender),
-        clients_ns=cpu_ns([cluster.clients.pid]),
-        store=cluster.meter.read() if cluster.meter is not None else StoreCount(),
-    )
+    senders = cluster.drivers if store is not None else ()
+    try:
+        return Reading(
+            nodes_ns=_cpu_ns(cluster.nodes),
+            store_ns=cpu_ns([store.pid]) if store is not None else 0,
+            sender_ns=_cpu_ns(senders),
+            clients_ns=_cpu_ns([cluster.clients]),
+            store=cluster.meter.read() if cluster.meter is not None else StoreCount(),
+        )
+    except (OSError, RedisError) as exc:
+        raise ChildFailed(f"the store of {cluster.kind} has ended: {exc}") from exc
+
+
+def _cpu_ns(children: Iterable[Child]) -> int:
+    total = 0
+    for child in children:
+        try:
+            total += cpu_ns([child.pid])
+        except OSError as exc:
+            raise child.failure("has ended") from exc
+    return total
 
 
 async def measure_idle(cluster: Cluster, seconds: float) -> Idle:

@@ -131,6 +131,12 @@ class StoreMeter:
         times = self._readings
         return count - StoreCount(own.commands * times, own.bytes_in * times, own.bytes_out * times)
 
+    def version(self) -> str:
+        """Return what the server calls itself; uncounted, so not to be asked during a cell."""
+        info = self._redis.info("server")
+        name = info.get("server_name", "redis")
+        return f"{name} {info.get(f'{name}_version', info['redis_version'])}"
+
     def close(self) -> None:
         """Close the connection."""
         self._redis.close()

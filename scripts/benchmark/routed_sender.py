@@ -1,22 +1,23 @@
 """Program: the sender of the product, through its public Python face."""
 
 import argparse
+import os
 from pathlib import Path
 
 import uvloop
 
 from router.aio import Router
 from scripts.benchmark.load import serve_sender
+from scripts.benchmark.peer import STORE_URL
 from scripts.benchmark.plan import Plan, user_name
 
 
 async def main() -> None:
     """Serve the runner until it goes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--redis", required=True)
     parser.add_argument("--progress", required=True, type=Path)
     given = parser.parse_args()
-    async with Router.connect(given.redis) as router:
+    async with Router.connect(os.environ[STORE_URL]) as router:
 
         async def send(plan: Plan, n: int, user: int, mode: str) -> str:
             data = plan.data(n, user)

@@ -28,6 +28,7 @@ class Results:
     cells: list[Cell] = field(default_factory=list)
     warm_up: list[Cell] = field(default_factory=list)
     idle: list[Idle] = field(default_factory=list)
+    store_version: str = "none"
 
     def faults(self) -> list[str]:
         """Return what is wrong with the product's cells, one line each."""
@@ -103,6 +104,9 @@ class Runner:
             clusters[kind] = await start_cluster(
                 self._children, self._stores, kind, nodes, self._options.users, self._directory
             )
+            meter = clusters[kind].meter
+            if meter is not None:
+                self.results.store_version = meter.version()
         for mode in self._options.modes:
             self._progress(f"{nodes} nodes: warming up {mode.name}", 0)
             await self._warm_up(clusters[mode.cluster], mode)

@@ -13,7 +13,7 @@ DAY_MS: Final = 86_400_000
 
 
 class BareStore:
-    """A real store as one test of scripts sees it: the keys of one endpoint and one user, under its own prefix.
+    """A real store as one test sees it: one endpoint's keys and one user's, under its own prefix.
 
     Args:
         redis: connected.

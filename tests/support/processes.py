@@ -24,8 +24,8 @@ def free_port_range(count: int) -> int:
         try:
             sockets.append(socket.create_server(("127.0.0.1", 0)))
             first = int(sockets[0].getsockname()[1])
-            for port in range(first + 1, first + count):
-                sockets.append(socket.create_server(("127.0.0.1", port)))
+            others = range(first + 1, first + count)
+            sockets.extend(socket.create_server(("127.0.0.1", port)) for port in others)
         except (OSError, OverflowError):
             continue
         else:

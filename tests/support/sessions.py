@@ -1,6 +1,7 @@
 """Sessions without a network: what they write is kept, and read by the parser of `websockets`."""
 
 import json
+from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
@@ -60,12 +61,18 @@ class Sessions:
 
     Args:
         max_waiting_bytes: of each.
+        on_close: told of each that ends; None for `ended`.
     """
 
-    def __init__(self, max_waiting_bytes: int = 262_144) -> None:
+    def __init__(
+        self,
+        max_waiting_bytes: int = 262_144,
+        on_close: Callable[[ClientSession], None] | None = None,
+    ) -> None:
         self._max_waiting_bytes = max_waiting_bytes
         self._made = 0
         self.ended: list[ClientSession] = []
+        self._on_close = on_close or self.ended.append
 
     def make(
         self, user: str = "alice", *, codec: Codec = JSON, welcomed: bool = True
@@ -82,7 +89,7 @@ class Sessions:
             codec=codec,
             socket=cast(Socket, socket),
             max_waiting_bytes=self._max_waiting_bytes,
-            on_close=self.ended.append,
+            on_close=self._on_close,
         )
         if welcomed:
             session.welcome(welcome(session))

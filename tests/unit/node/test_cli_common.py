@@ -82,7 +82,7 @@ class TestLogs:
         logging.getLogger("library").info("chatter")
         assert stderr() == ""
 
-    def test_a_quiet_program_logs_only_what_nobody_expected(self, stderr: Callable[[], str]) -> None:
+    def test_a_quiet_program_logs_the_unexpected(self, stderr: Callable[[], str]) -> None:
         logs.configure(LogSettings(), quiet=True)
         structlog.get_logger().error("lost the store")
         structlog.get_logger().critical("unthinkable")
@@ -99,7 +99,7 @@ class TestLogs:
         logging.getLogger("tornado.access").warning("404 GET /")
         assert stderr() == ""
 
-    def test_nothing_logged_can_steer_a_terminal_or_fake_a_line(self, stderr: Callable[[], str]) -> None:
+    def test_nothing_logged_steers_a_terminal(self, stderr: Callable[[], str]) -> None:
         logs.configure(LogSettings())
         structlog.get_logger().info("bad \x1b[2J", user="x\x1b]0;y\nnode is up")
         (line,) = stderr().splitlines()

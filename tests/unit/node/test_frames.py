@@ -133,7 +133,12 @@ def test_both_subprotocols_are_found_by_name() -> None:
 def test_a_send_frame_needs_only_a_user_and_data() -> None:
     frame = read(JSON, '{"type":"send","to":"bob","data":{"a":1}}')
     assert isinstance(frame, SendFrame)
-    assert (frame.to, bytes(frame.data), frame.ref, frame.durable) == ("bob", b'{"a":1}', None, False)
+    assert (frame.to, bytes(frame.data), frame.ref, frame.durable) == (
+        "bob",
+        b'{"a":1}',
+        None,
+        False,
+    )
     assert (frame.confirm, frame.ttl_s, frame.key) == (None, None, None)
 
 

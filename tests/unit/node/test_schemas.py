@@ -23,7 +23,7 @@ def test_no_body_is_an_empty_object() -> None:
         (b"{", "body", "is not JSON"),
         (b"\xff", "body", "is not UTF-8 text: byte 0"),
         (b'{"data":"\xc3("}', "body", "is not UTF-8 text: byte 9"),
-        (b"[" * 100_000, "body", "is not JSON"),
+        (b'{"data":' + b"[" * 100_000, "body", "is not JSON"),
         (b"{}", "data", "is missing"),
         (b'{"data":1,"a`b":1}', "a`b", "there is no such field"),
         (b'{"data":1,"ttl_s":"x"}', "ttl_s", "expected `float | null`, got `str`"),
@@ -40,7 +40,7 @@ def test_a_body_that_cannot_be_used_names_the_field(body: bytes, field: str, rea
 def test_a_place_in_a_list_is_named() -> None:
     with pytest.raises(InvalidRequest) as caught:
         from_body(b'{"users":["a","b",{}]}', UserList)
-    assert caught.value.field == "users[2]" or caught.value.field == "users[...]"
+    assert caught.value.field == "users[2]"
 
 
 def test_a_query_becomes_its_struct_and_the_last_of_several_values_counts() -> None:

@@ -11,6 +11,7 @@ from router.model import EndpointId
 from tests.support.answers import SENDER, Answers
 from tests.support.sessions import RecordingSocket, Sessions, welcome
 
+
 def proof(answers: Answers, ref: int = 1) -> Proof:
     return Proof(answers.receipts, SENDER, ref)
 
@@ -262,9 +263,9 @@ async def test_whatever_happens_every_proof_ends_in_one_word_and_a_true_one(
     heard = await told.heard()
     assert [ref for ref, _, _ in heard] == list(range(1, refs + 1))
     proved = sum(answer is Answer.DELIVERED for _, answer, _ in heard)
-    assert [answer for _, answer, _ in heard] == [Answer.DELIVERED] * proved + [
-        Answer.CLOSED
-    ] * (refs - proved)
+    assert [answer for _, answer, _ in heard] == [Answer.DELIVERED] * proved + [Answer.CLOSED] * (
+        refs - proved
+    )
 
 
 # ---- quiet clients ------------------------------------------------------------------------------

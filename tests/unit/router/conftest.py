@@ -14,6 +14,7 @@ from structlog.typing import EventDict
 
 from router.keys import Keys
 from router.settings import RedisSettings
+from router.store import link
 from router.store.connect import Connector
 from router.store.embedded import EmbeddedServer
 from tests.support.proxy import Proxy
@@ -61,6 +62,12 @@ def logs() -> Iterator[Logs]:
         found = Logs(entries)
         yield found
     assert not found.stray()
+
+
+@pytest.fixture(autouse=True)
+def quick_reconnects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "_FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr(link, "_LONGEST_PAUSE_S", 0.1)
 
 
 @pytest.fixture

@@ -231,7 +231,9 @@ class Fate:
         return bool(PERHAPS & set(self.answers)) or (self.ran_unseen and not self.answers)
 
 
-ANSWERS: st.SearchStrategy[Answer] = st.sampled_from([kind for kind in Answer if kind is not Answer.KICKED])
+ANSWERS: st.SearchStrategy[Answer] = st.sampled_from(
+    [kind for kind in Answer if kind is not Answer.KICKED]
+)
 REFUSALS = st.sampled_from([Outcome.BUSY, Outcome.OFFLINE, Outcome.UNKNOWN])
 
 

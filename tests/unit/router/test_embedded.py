@@ -1,6 +1,7 @@
 """Our private server, always a real one: starting, finding, stopping, and what can go wrong."""
 
 import errno
+import fcntl
 import os
 import signal
 import socket
@@ -81,12 +82,11 @@ class TestRunning:
 
     @pytest.mark.parametrize("kind", ["url", "tcp_url"])
     def test_it_wants_its_password(self, running: EmbeddedServer, kind: str) -> None:
-        url = str(getattr(running.address, kind))
-        for wrong in (url.replace(running.address.password, "guess"), url.replace("://:", "://x:")):
+        scheme, _, rest = str(getattr(running.address, kind)).partition("://")
+        place = rest.partition("@")[2]
+        for wrong in ("", ":guess@", "default:guess@", f"other:{running.address.password}@"):
             with pytest.raises(AuthenticationError):
-                fetch(wrong, "PING")
-        with pytest.raises(AuthenticationError):
-            fetch(url.replace(f":{running.address.password}@", ""), "PING")
+                fetch(f"{scheme}://{wrong}{place}", "PING")
 
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -201,7 +201,7 @@ class TestStartingAgain:
             port = taken.getsockname()[1]
             answers = [port, port, 0]
 
-            def free_port(wanted: int) -> int:
+            def free_port(_wanted: int) -> int:
                 return answers.pop(0) or real(0)
 
             real = server_files.free_port
@@ -296,6 +296,15 @@ class TestOwnerKilled:
         with EmbeddedServer(tmp_path) as server:
             assert server.alive
 
+    def test_nobody_takes_a_port_for_ever(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            monkeypatch.setattr(server_files, "free_port", lambda _: port)
+            with pytest.raises(ServerFailed, match="found no free port"):
+                EmbeddedServer(tmp_path).start()
+
 
 class TestFolder:
     def test_a_path_too_long_for_a_socket_gets_one_elsewhere(self, tmp_path: Path) -> None:
@@ -365,6 +374,26 @@ class TestFolder:
             with pytest.raises(ServerFailed, match="No space left on device"):
                 attempt()
 
+    def test_a_folder_that_knows_no_locks_is_one_sentence(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+        monkeypatch.setattr(fcntl, "flock", refuse)
+        with pytest.raises(ServerFailed, match="cannot be locked: No locks available"):
+            EmbeddedServer(tmp_path).start()
+
+    def test_no_free_port_at_all_is_one_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(server_files, "HOST", "192.0.2.1")  # nobody's address
+        with pytest.raises(ServerFailed, match="no TCP port is free"):
+            server_files.free_port(0)
+
+    def test_a_log_or_note_that_is_not_there_is_empty(self, tmp_path: Path) -> None:
+        assert server_files.log_since(tmp_path, 0) == ""
+        assert server_files.Lock(tmp_path / "lock").read_note() == ""
+        assert server_files.last_words("") == "it said nothing"
+
 
 class TestProgram:
     def test_the_wheels_program_comes_first(self) -> None:
@@ -376,6 +405,21 @@ class TestProgram:
         copy.chmod(0o644)
         assert binary._make_executable(copy)
         assert os.access(copy, os.X_OK)
+
+    def test_a_program_that_may_not_be_made_runnable_is_passed_over(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+        monkeypatch.setattr(os, "access", lambda *_: False)
+        monkeypatch.setattr(Path, "chmod", refuse)
+        assert binary._from_wheel() is None
+
+    def test_a_program_that_does_not_even_say_its_version_is_passed_over(
+        self, tmp_path: Path
+    ) -> None:
+        assert binary._version(str(tmp_path / "nothing")) is None
 
     def test_without_the_wheel_the_path_is_searched(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,5 +1,6 @@
 """Settings: where they come from, what they refuse, and that config.toml tells the truth."""
 
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -39,7 +40,7 @@ class TestConfigFile:
 
     def test_it_says_of_each_what_it_is_for(self) -> None:
         lines = (ROOT / "config.toml").read_text().splitlines()
-        for above, line in zip(lines, lines[1:], strict=False):
+        for above, line in itertools.pairwise(lines):
             if re.match(r"[a-z_]+ = ", line):
                 assert above.startswith("# "), f"no comment above {line}"
 

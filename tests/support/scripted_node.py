@@ -1,0 +1,80 @@
+"""A node that says what a test wants it to say, to a page in the browser."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from playwright.sync_api import WebSocketRoute, expect
+
+from tests.support.browser import Tab
+from tests.support.processes import wait_until
+
+_WELCOME: Final = {
+    "type": "welcome",
+    "session": "s1",
+    "user": "alice",
+    "node": "n1",
+    "device": "web",
+    "resumed": False,
+    "offset": "",
+    "max_message_bytes": 65_536,
+}
+
+
+@dataclass
+class ScriptedNode:
+    """Takes every WebSocket of the page; `pongs` says whether it answers pings."""
+
+    sockets: list[WebSocketRoute] = field(default_factory=list)
+    pongs: bool = True
+    pings: int = 0
+
+    def take(self, socket: WebSocketRoute) -> None:
+        """Accept a WebSocket and welcome its user."""
+        self.sockets.append(socket)
+        socket.on_message(lambda text: self._hear(socket, json.loads(text)))
+        self.say(_WELCOME)
+
+    def _hear(self, socket: WebSocketRoute, frame: dict[str, Any]) -> None:
+        if frame["type"] == "ping":
+            self.pings += 1
+            if self.pongs:
+                socket.send('{"type":"pong"}')
+
+    def say(self, frame: dict[str, Any]) -> None:
+        """Send a frame on the newest WebSocket."""
+        self.sockets[-1].send(json.dumps(frame))
+
+    def close(self, code: int) -> None:
+        """Close the newest WebSocket."""
+        self.sockets[-1].close(code=code)
+
+
+@dataclass
+class Scene:
+    """A page that is connected to a scripted node; its clock moves only when told to."""
+
+    tab: Tab
+    node: ScriptedNode
+
+    def pass_time(self, milliseconds: int) -> None:
+        """Move the page's clock; what is due on the way happens."""
+        self.tab.page.clock.run_for(milliseconds)
+
+    def pass_time_until_it_dials(self) -> int:
+        """Move the clock until there is one more WebSocket; return by how many milliseconds."""
+        sockets, waited_ms = len(self.node.sockets), 0
+        while len(self.node.sockets) == sockets:
+            assert waited_ms < 60_000, "it does not come back"
+            self.pass_time(50)
+            waited_ms += 50
+        return waited_ms
+
+    def expect_pings(self, count: int) -> None:
+        """Wait until the node has been pinged so often, and its answers have arrived."""
+        wait_until(lambda: self.tab.run("1") and self.node.pings >= count, f"{count} pings")
+        self.tab.run("1")  # an answer is sent before what is asked after it
+
+    def expect_state(self, words: str) -> None:
+        """Wait until the page says that it is in this state."""
+        expect(self.tab.page.locator("#state")).to_contain_text(words)

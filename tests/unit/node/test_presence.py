@@ -1,0 +1,412 @@
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from node.hub import Hub
+from node.presence import Presence
+from node.session import ClientSession
+from router.member import Member
+from router.model import EndpointId, UserId
+from router.settings import Settings
+from router.store.embedded import EmbeddedServer
+from tests.support.cluster import fast_settings, plain_redis
+from tests.support.proxy import Fault, Proxy, Way
+from tests.support.sessions import RecordingSocket, Sessions, welcome
+from tests.support.waiting import eventually
+
+REFRESH_S = 0.5
+# Longer than any test, for those in which nothing may be refreshed or checked.
+NEVER_S = 10_000.0
+
+
+class World:
+    """A node's presence on a real store, and sessions without a network."""
+
+    def __init__(self, settings: Settings, url: str, refresh_s: float, check_s: float) -> None:
+        self.member = Member(
+            settings,
+            url,
+            on_epoch=self._register_again,
+            on_store_back=lambda: self.presence.register_all(),
+        )
+        self.hub: Hub[ClientSession] = Hub()
+        self.presence = Presence(
+            self.member, self.hub, welcome, refresh_s=refresh_s, check_s=check_s
+        )
+        self.keys = self.member.keys
+        self.sessions = Sessions(on_close=self.presence.leave)
+
+    async def _register_again(self, _: EndpointId) -> None:
+        self.presence.register_all()
+
+    @property
+    def endpoint(self) -> EndpointId:
+        assert self.member.endpoint.id is not None
+        return self.member.endpoint.id
+
+    def arrive(self, user: str = "alice") -> tuple[ClientSession, RecordingSocket]:
+        session, socket = self.sessions.make(user, welcomed=False)
+        self.presence.arrive(session)
+        return session, socket
+
+    async def welcomed(self, user: str = "alice") -> tuple[ClientSession, RecordingSocket]:
+        session, socket = self.arrive(user)
+        await eventually(lambda: session.welcomed)
+        return session, socket
+
+    def field(self, session: ClientSession) -> str:
+        return f"{self.endpoint}/{session.id}"
+
+
+class Store:
+    """What the store holds, seen past everything of ours."""
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        self.redis = plain_redis(url)
+        self.prefix = settings.registry.prefix
+
+    async def routes(self, user: str = "alice") -> set[str]:
+        key = f"{self.prefix}:{{{user}}}:routes"
+        return {field.decode() for field in await self.redis.hkeys(key)}
+
+    async def listed(self, endpoint: EndpointId) -> set[str]:
+        key = f"{self.prefix}:{{{endpoint}}}:users"
+        return {user.decode() for user in await self.redis.zrange(key, 0, -1)}
+
+
+Start = Callable[..., contextlib.AbstractAsyncContextManager[World]]
+
+
+@pytest.fixture
+def settings(prefix: str) -> Settings:
+    return fast_settings(prefix)
+
+
+@pytest.fixture
+async def looks(store: EmbeddedServer, settings: Settings) -> AsyncIterator[Store]:
+    found = Store(store.address.url, settings)
+    yield found
+    await found.redis.aclose()
+
+
+@contextlib.asynccontextmanager
+async def running(
+    settings: Settings, url: str, refresh_s: float = NEVER_S, check_s: float = NEVER_S
+) -> AsyncIterator[World]:
+    world = World(settings, url, refresh_s, check_s)
+    await world.member.open()
+    await world.member.join("n1")
+    world.presence.start()
+    try:
+        yield world
+    finally:
+        await world.presence.stop(5.0)
+        await world.member.leave(1.0)
+        await world.member.close()
+
+
+@pytest.fixture
+async def world(store: EmbeddedServer, settings: Settings) -> AsyncIterator[World]:
+    async with running(settings, store.address.url) as found:
+        yield found
+
+
+@pytest.fixture
+async def proxy(store: EmbeddedServer) -> AsyncIterator[Proxy]:
+    async with Proxy(store.address.socket) as found:
+        yield found
+
+
+@pytest.fixture
+async def behind_proxy(
+    store: EmbeddedServer, settings: Settings, proxy: Proxy
+) -> AsyncIterator[World]:
+    url = proxy.url.replace("://", f"://:{store.address.password}@")
+    async with running(settings, url) as found:
+        yield found
+        proxy.heal()
+        await proxy.accept()
+
+
+# ---- arriving and leaving -----------------------------------------------------------------------
+
+
+async def test_a_session_is_welcomed_once_it_is_registered(world: World, looks: Store) -> None:
+    session, socket = await world.welcomed()
+    assert await looks.routes() == {world.field(session)}
+    assert await looks.listed(world.endpoint) == {"alice"}
+    assert [said["type"] for said in socket.said()] == ["welcome"]
+
+
+async def test_it_is_not_welcomed_before(
+    behind_proxy: World, proxy: Proxy, looks: Store
+) -> None:
+    proxy.hold(Way.TO_CLIENT)
+    session, socket = behind_proxy.arrive()
+
+    async def registered() -> bool:
+        return bool(await looks.routes())
+
+    await eventually(registered)
+    assert not session.welcomed
+    proxy.heal()
+    await eventually(lambda: session.welcomed)
+    assert [said["type"] for said in socket.said()] == ["welcome"]
+
+
+async def test_a_session_is_in_the_hub_from_the_first_moment(world: World) -> None:
+    session, _ = world.arrive()
+    assert world.hub.get(UserId("alice")) == (session,)
+    await eventually(lambda: session.welcomed)
+
+
+async def test_a_session_that_leaves_takes_exactly_its_own_route(
+    world: World, looks: Store
+) -> None:
+    (stays, _), (leaves, _) = await world.welcomed(), await world.welcomed()
+    leaves.gone()
+
+    async def only_the_other_is_left() -> bool:
+        return await looks.routes() == {world.field(stays)}
+
+    await eventually(only_the_other_is_left)
+    assert await looks.listed(world.endpoint) == {"alice"}
+    assert world.hub.get(UserId("alice")) == (stays,)
+
+
+async def test_with_the_last_session_the_listing_goes_and_last_seen_comes(
+    world: World, looks: Store
+) -> None:
+    session, _ = await world.welcomed()
+    assert await world.member.registry.last_seen(UserId("alice")) is None
+    session.gone()
+
+    async def nothing_is_left() -> bool:
+        return not await looks.routes() and not await looks.listed(world.endpoint)
+
+    await eventually(nothing_is_left)
+    assert await world.member.registry.last_seen(UserId("alice")) is not None
+
+
+async def test_a_session_that_leaves_while_it_registers_leaves_nothing_behind(
+    behind_proxy: World, proxy: Proxy, looks: Store
+) -> None:
+    proxy.hold(Way.TO_CLIENT)
+    session, socket = behind_proxy.arrive()
+
+    async def registered() -> bool:
+        return bool(await looks.routes())
+
+    await eventually(registered)
+    session.gone()
+    proxy.heal()
+
+    async def nothing_is_left() -> bool:
+        return not await looks.routes() and not await looks.listed(behind_proxy.endpoint)
+
+    await eventually(nothing_is_left)
+    assert socket.writes == []
+
+
+async def test_a_session_that_leaves_before_it_registers_leaves_nothing_behind(
+    behind_proxy: World, proxy: Proxy, looks: Store
+) -> None:
+    proxy.hold(Way.TO_STORE)
+    session, _ = behind_proxy.arrive()
+    session.gone()
+    proxy.heal()
+    await behind_proxy.presence.stop(5.0)
+    assert await looks.routes() == set()
+    assert await looks.listed(behind_proxy.endpoint) == set()
+
+
+async def test_users_come_and_go_in_numbers_and_the_registry_follows(
+    world: World, looks: Store
+) -> None:
+    made = [world.arrive(f"u{number % 20}")[0] for number in range(200)]
+    for session in made[::2]:
+        session.gone()
+    for session in made[1::2]:
+        await eventually(lambda session=session: session.welcomed)
+    await world.presence.stop(5.0)
+    for number in range(20):
+        left = {world.field(s) for s in made[1::2] if s.user == f"u{number}"}
+        assert await looks.routes(f"u{number}") == left
+
+
+# ---- when the store is away ---------------------------------------------------------------------
+
+
+async def test_a_session_that_cannot_be_registered_is_sent_to_another_node(
+    behind_proxy: World, proxy: Proxy, looks: Store
+) -> None:
+    await proxy.refuse()
+    await eventually(lambda: not behind_proxy.member.link.up)
+    session, socket = behind_proxy.arrive()
+    await eventually(lambda: session.closed)
+    assert socket.closed_with == (1013, "try another node")
+    assert behind_proxy.presence.failures == 1
+    assert len(behind_proxy.hub) == 0
+    assert await looks.routes() == set()
+
+
+async def test_when_the_reply_of_a_registration_is_lost_the_route_is_removed_later(
+    behind_proxy: World, proxy: Proxy, looks: Store
+) -> None:
+    lost = proxy.when(b":routes", Fault.LOSE_REPLY)
+    session, socket = behind_proxy.arrive()
+    await lost.wait()
+    await eventually(lambda: session.closed)
+    assert socket.closed_with == (1013, "try another node")
+
+    async def nothing_is_left() -> bool:
+        return not await looks.routes() and not await looks.listed(behind_proxy.endpoint)
+
+    await eventually(nothing_is_left)
+
+
+async def test_who_leaves_while_the_store_is_away_is_removed_when_it_is_back(
+    behind_proxy: World, proxy: Proxy, looks: Store
+) -> None:
+    (leaves, _), (stays, _) = await behind_proxy.welcomed(), await behind_proxy.welcomed()
+    await proxy.refuse()
+    await eventually(lambda: not behind_proxy.member.link.up)
+    leaves.gone()
+    await proxy.accept()
+
+    async def only_the_other_is_left() -> bool:
+        return await looks.routes() == {behind_proxy.field(stays)}
+
+    await eventually(only_the_other_is_left)
+    assert not stays.closed
+
+
+async def test_sessions_stay_when_the_store_goes_and_are_registered_when_it_is_back_empty(
+    behind_proxy: World, proxy: Proxy, looks: Store
+) -> None:
+    session, socket = await behind_proxy.welcomed()
+    socket.frames()
+    before = behind_proxy.endpoint
+    await proxy.refuse()
+    await eventually(lambda: not behind_proxy.member.link.up)
+    await forget_everything(looks)
+    await proxy.accept()
+
+    async def registered_under_a_new_epoch() -> bool:
+        fresh = behind_proxy.endpoint != before
+        return fresh and await looks.routes() == {behind_proxy.field(session)}
+
+    await eventually(registered_under_a_new_epoch)
+    assert not session.closed
+    assert socket.writes == []
+
+
+async def forget_everything(looks: Store) -> None:
+    async for key in looks.redis.scan_iter(f"{looks.prefix}:*", count=1_000):
+        await looks.redis.delete(key)
+
+
+# ---- fenced -------------------------------------------------------------------------------------
+
+
+async def test_after_a_fence_open_sessions_are_registered_under_the_new_epoch_only(
+    world: World, looks: Store
+) -> None:
+    made = [(await world.welcomed(f"u{number}"))[0] for number in range(5)]
+    before = world.endpoint
+    await looks.redis.delete(world.keys.open(before))
+    await eventually(lambda: world.endpoint != before)
+
+    async def all_there() -> bool:
+        return all([await looks.routes(s.user) == {world.field(s)} for s in made])
+
+    await eventually(all_there)
+    assert await looks.listed(world.endpoint) == {f"u{number}" for number in range(5)}
+
+
+async def test_a_session_that_arrives_at_a_fenced_node_is_welcomed_by_the_next_epoch(
+    world: World, looks: Store
+) -> None:
+    before = world.endpoint
+    await looks.redis.delete(world.keys.open(before))
+    session, _ = world.arrive()
+    await eventually(lambda: session.welcomed)
+    assert world.endpoint != before
+
+    async def registered() -> bool:
+        return await looks.routes() == {world.field(session)}
+
+    await eventually(registered)
+
+
+# ---- the sweep ----------------------------------------------------------------------------------
+
+
+async def test_the_sweep_heals_what_the_registry_lost(
+    store: EmbeddedServer, settings: Settings, looks: Store
+) -> None:
+    async with running(settings, store.address.url, refresh_s=REFRESH_S) as world:
+        session, socket = await world.welcomed()
+        socket.frames()
+        await looks.redis.delete(world.keys.routes(UserId("alice")))
+        await looks.redis.delete(world.keys.users(world.endpoint))
+
+        async def healed() -> bool:
+            return await looks.routes() == {world.field(session)}
+
+        await eventually(healed)
+        assert await looks.listed(world.endpoint) == {"alice"}
+        assert socket.writes == []
+
+
+async def test_the_sweep_keeps_routes_from_ending(
+    store: EmbeddedServer, settings: Settings, looks: Store
+) -> None:
+    async with running(settings, store.address.url, refresh_s=REFRESH_S) as world:
+        await world.welcomed()
+        key = world.keys.routes(UserId("alice"))
+        await looks.redis.pexpire(key, 60_000)
+
+        async def renewed() -> bool:
+            return int(await looks.redis.pttl(key)) > 60_000
+
+        await eventually(renewed)
+
+
+async def test_the_sweep_does_not_bring_back_who_has_left(
+    store: EmbeddedServer, settings: Settings, looks: Store
+) -> None:
+    async with running(settings, store.address.url, refresh_s=REFRESH_S) as world:
+        (leaves, _), (stays, _) = await world.welcomed("alice"), await world.welcomed("eve")
+        leaves.gone()
+        await looks.redis.delete(world.keys.routes(UserId("eve")))
+
+        async def a_round_is_over() -> bool:
+            return await looks.routes("eve") == {world.field(stays)}
+
+        await eventually(a_round_is_over)
+        assert await looks.routes("alice") == set()
+
+
+async def test_quiet_clients_are_pinged_and_ended_when_they_do_not_answer(
+    store: EmbeddedServer, settings: Settings, looks: Store
+) -> None:
+    async with running(settings, store.address.url, check_s=REFRESH_S) as world:
+        (dead, dead_socket), (alive, alive_socket) = [
+            await world.welcomed(name) for name in ("alice", "eve")
+        ]
+
+        def answered_for_the_living() -> bool:
+            for ping in alive_socket.pings():
+                alive.pong(ping)
+            return dead.closed
+
+        await eventually(answered_for_the_living)
+        assert dead_socket.aborted
+        assert not alive.closed
+
+        async def removed() -> bool:
+            return not await looks.routes("alice")
+
+        await eventually(removed)

@@ -1,0 +1,174 @@
+import asyncio
+from typing import Any, cast
+
+import pytest
+from hiredis import ReplyError
+from redis import Redis
+from redis.asyncio.connection import AbstractConnection
+
+from router.errors import StoreRefused, Unavailable
+from router.keys import Keys
+from router.settings import RedisSettings
+from router.store.connect import (
+    Connector,
+    check_version,
+    is_noscript,
+    printable_address,
+    rights_probe,
+    translate,
+)
+from router.store.embedded import EmbeddedServer
+from router.store.link import Link
+from tests.support.fake_store import FakeStore
+from tests.support.waiting import eventually
+
+INFO = b"# Server\r\nredis_version:%b\r\nredis_mode:standalone\r\n"
+
+
+async def disconnect(connection: AbstractConnection) -> None:
+    await cast(Any, connection).disconnect()
+
+
+class TestConnecting:
+    async def test_a_connection_is_authenticated_and_speaks_the_third_version(
+        self, connector: Connector
+    ) -> None:
+        connection = cast(Any, await connector.connect())
+        await connection.send_command("CLIENT", "TRACKING", "ON")
+        assert await connection.read_response() == b"OK"
+        await connection.disconnect()
+
+    async def test_redis_py_repeats_nothing_of_its_own_accord(self, connector: Connector) -> None:
+        connection = cast(Any, await connector.connect())
+        assert connection.retry._retries == 0
+        await connection.disconnect()
+
+    async def test_a_closed_port_is_unavailable_and_says_where(self) -> None:
+        async with FakeStore() as gone:
+            url = gone.url
+        with pytest.raises(Unavailable, match="refused") as caught:
+            await Connector(url, RedisSettings()).connect()
+        assert caught.value.address == printable_address(url)
+
+    async def test_a_socket_that_is_not_there_is_unavailable(self) -> None:
+        with pytest.raises(Unavailable, match="No such file") as caught:
+            await Connector("unix:///nowhere/at/all", RedisSettings()).connect()
+        assert caught.value.address == "/nowhere/at/all"
+
+    async def test_a_wrong_password_is_refused_and_not_shown(self, store: EmbeddedServer) -> None:
+        url = f"redis://:hunter2@127.0.0.1:{store.address.port}"
+        with pytest.raises(StoreRefused, match="(?i)pass") as caught:
+            await Connector(url, RedisSettings()).connect()
+        assert "hunter2" not in str(caught.value)
+
+    async def test_a_store_too_old_for_the_protocol_is_refused(self) -> None:
+        async with FakeStore({b"HELLO": b"-ERR unknown command 'HELLO'\r\n"}) as old:
+            with pytest.raises(StoreRefused, match="HELLO"):
+                await Connector(old.url, RedisSettings()).connect()
+
+    async def test_a_server_of_another_kind_is_unavailable(self) -> None:
+        async with FakeStore({b"HELLO": b"HTTP/1.1 400 Bad Request\r\n\r\n"}) as web:
+            with pytest.raises(Unavailable):
+                await Connector(web.url, RedisSettings()).connect()
+
+    async def test_a_server_that_never_answers_is_unavailable_and_let_go_of(
+        self, hasty: RedisSettings
+    ) -> None:
+        async with FakeStore({b"HELLO": b""}) as silent:
+            with pytest.raises(Unavailable):
+                await Connector(silent.url, hasty).connect()
+            await eventually(lambda: silent.ended == silent.connections)
+
+    async def test_a_cancelled_attempt_is_let_go_of(self) -> None:
+        async with FakeStore({b"HELLO": b""}) as silent:
+            attempt = asyncio.create_task(Connector(silent.url, RedisSettings()).connect())
+            await eventually(lambda: silent.said)
+            attempt.cancel()
+            await asyncio.wait([attempt])
+            assert attempt.cancelled()
+            await eventually(lambda: silent.ended == silent.connections)
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("redis://localhost", "localhost:6379"),
+        ("redis://:secret@10.0.0.1:7000/2", "10.0.0.1:7000"),
+        ("rediss://user:secret@example.org:1", "example.org:1"),
+        ("unix://:secret@/run/store.sock", "/run/store.sock"),
+        ("redis://:secret@", "localhost:6379"),
+    ],
+)
+def test_an_address_is_shown_without_its_secrets(url: str, address: str) -> None:
+    assert printable_address(url) == address
+
+
+def test_an_error_reply_is_the_stores_own_words() -> None:
+    error = translate(ReplyError("OOM command not allowed"))
+    assert isinstance(error, StoreRefused)
+    assert error.error == "OOM command not allowed"
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        (ReplyError("NOSCRIPT No matching script."), True),
+        (ReplyError("ERR NOSCRIPT"), False),
+        (b"NOSCRIPT", False),
+        (None, False),
+        (-1, False),
+    ],
+)
+def test_only_the_error_of_that_name_means_forgotten_scripts(reply: object, answer: bool) -> None:
+    assert is_noscript(reply) is answer
+
+
+class TestVersion:
+    @pytest.mark.parametrize("version", [b"7.0.0", b"7.0", b"7.2.4", b"8.2.1", b"10.0.0", b"7"])
+    def test_seven_and_later_will_do(self, version: bytes) -> None:
+        check_version(INFO % version)
+
+    @pytest.mark.parametrize("version", [b"6.2.14", b"6", b"2.8.0"])
+    def test_older_ones_are_refused_with_both_numbers(self, version: bytes) -> None:
+        with pytest.raises(StoreRefused, match=rf"{version.decode()}, and 7\.0"):
+            check_version(INFO % version)
+
+    @pytest.mark.parametrize("info", [b"", b"# Server\r\n", b"\xff\xfe"])
+    def test_one_that_does_not_say_is_refused(self, info: bytes) -> None:
+        with pytest.raises(StoreRefused):
+            check_version(info)
+
+
+class TestRights:
+    @pytest.fixture
+    def link(self, connector: Connector) -> Link:
+        return Link(connector, "probe")
+
+    async def test_the_probe_is_harmless_and_leaves_nothing(
+        self, link: Link, keys: Keys, redis: Redis
+    ) -> None:
+        await link.open()
+        data, count = rights_probe(keys)
+        replies = await link.ask(data, count)
+        await link.close()
+        assert not [reply for reply in replies if isinstance(reply, ReplyError)]
+        assert redis.keys(f"{keys.prefix}:*") == []
+
+    @pytest.mark.parametrize("command", ["blmove", "ltrim", "zrange", "smembers", "hgetall"])
+    async def test_a_missing_right_is_named(
+        self, store: EmbeddedServer, keys: Keys, redis: Redis, command: str
+    ) -> None:
+        ask: Any = redis.execute_command
+        ask("ACL", "SETUSER", keys.prefix, "on", ">pw", "~*", "&*", "+@all", f"-{command}")
+        try:
+            url = f"redis://{keys.prefix}:pw@127.0.0.1:{store.address.port}"
+            link = Link(Connector(url, RedisSettings()), "probe")
+            await link.open()
+            data, count = rights_probe(keys)
+            replies = await link.ask(data, count)
+            await link.close()
+        finally:
+            ask("ACL", "DELUSER", keys.prefix)
+        refused = [str(reply) for reply in replies if isinstance(reply, ReplyError)]
+        assert refused
+        assert all(reply.startswith("NOPERM") and command in reply.lower() for reply in refused)

@@ -1,0 +1,354 @@
+"""Group commit: what leaves together, in which order, and what became of each envelope."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from router.keys import Keys
+from router.model import EndpointId
+from router.settings import RedisSettings
+from router.store import scripts
+from router.store.connect import Connector
+from router.store.inbox import MAX_PUSH
+from router.store.link import Link
+from router.store.resp import pack
+from router.transport import outbox as outbox_module
+from router.transport.outbox import Outbox, Push
+from tests.support.proxy import Fault, Proxy
+from tests.support.valkey import ValkeyServer, plain_client
+from tests.support.waiting import eventually, rounds
+from tests.unit.router.conftest import Logs
+
+N1, N2 = EndpointId("n1.aa"), EndpointId("n2.bb")
+PUSH_SHA = scripts.PUSH.sha.encode()
+
+
+@pytest.fixture
+async def link(shaky: Connector, logs: Logs) -> AsyncIterator[Link]:
+    logs.expect("store connection lost")
+    found = Link(shaky, "outbox")
+    await found.open()
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+def outbox(link: Link, keys: Keys) -> Outbox:
+    return Outbox(link, keys, inbox_length=10_000, limit=50_000)
+
+
+@pytest.fixture(autouse=True)
+def opened(redis: Redis, keys: Keys) -> None:
+    redis.mset({keys.open(N1): b"1", keys.open(N2): b"1"})
+
+
+class Results:
+    """Takes what the outbox says of each envelope, in the order in which it says so."""
+
+    def __init__(self) -> None:
+        self.all: list[tuple[Any, Push]] = []
+
+    def __call__(self, arg: Any, result: Push) -> None:
+        self.all.append((arg, result))
+
+    def of(self, arg: Any) -> Push:
+        return dict(self.all)[arg]
+
+    @property
+    def kinds(self) -> set[Push]:
+        return {result for _, result in self.all}
+
+
+@pytest.fixture
+def results() -> Results:
+    return Results()
+
+
+def pushes(redis: Redis) -> int:
+    """Return how many scripts have run so far."""
+    stats: Any = redis.info("commandstats")
+    return int(stats.get("cmdstat_evalsha", {"calls": 0})["calls"])
+
+
+def inbox(redis: Redis, keys: Keys, endpoint: EndpointId) -> Any:
+    return redis.lrange(keys.inbox(endpoint), 0, -1)
+
+
+class TestPushing:
+    async def test_an_envelope_lies_in_its_inbox(
+        self, outbox: Outbox, redis: Redis, keys: Keys
+    ) -> None:
+        assert await outbox.post(N1, b"a") is Push.PUSHED
+        assert inbox(redis, keys, N1) == [b"a"]
+
+    async def test_what_is_handed_over_in_one_round_leaves_in_one_push_per_endpoint(
+        self, outbox: Outbox, redis: Redis, results: Results
+    ) -> None:
+        before = pushes(redis)
+        for number in range(100):
+            outbox.push(N1 if number % 2 else N2, b"x", results, number)
+        await eventually(lambda: len(results.all) == 100)
+        assert results.kinds == {Push.PUSHED}
+        assert pushes(redis) - before == 2
+
+    async def test_while_one_flush_is_under_way_the_next_one_fills(
+        self, outbox: Outbox, redis: Redis, results: Results
+    ) -> None:
+        before = pushes(redis)
+        outbox.push(N1, b"first", results, 0)
+        await rounds()
+        for number in range(1, 50):
+            outbox.push(N1, b"next", results, number)
+            await rounds(1)
+        await eventually(lambda: len(results.all) == 50)
+        assert pushes(redis) - before < 50
+        assert [arg for arg, _ in results.all] == list(range(50))
+
+    async def test_the_order_per_endpoint_is_that_of_the_calls(
+        self, outbox: Outbox, redis: Redis, keys: Keys, results: Results
+    ) -> None:
+        total = 3 * MAX_PUSH + 7
+        for number in range(total):
+            outbox.push(N1, str(number).encode(), results, number)
+            if number % 100 == 0:
+                await rounds(2)
+        await eventually(lambda: len(results.all) == total)
+        assert inbox(redis, keys, N1) == [str(number).encode() for number in range(total)]
+
+    async def test_a_push_holds_so_many_envelopes_and_no_more(
+        self, outbox: Outbox, redis: Redis, results: Results
+    ) -> None:
+        before = pushes(redis)
+        for number in range(2 * MAX_PUSH + 1):
+            outbox.push(N1, b"x", results, number)
+        await eventually(lambda: len(results.all) == 2 * MAX_PUSH + 1)
+        assert pushes(redis) - before == 3
+
+    async def test_a_push_is_split_by_size(
+        self,
+        outbox: Outbox,
+        redis: Redis,
+        keys: Keys,
+        results: Results,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(outbox_module, "_MAX_PUSH_BYTES", 1_000)
+        before = pushes(redis)
+        envelopes = [bytes([number]) * 400 for number in range(5)]
+        for number, envelope in enumerate(envelopes):
+            outbox.push(N1, envelope, results, number)
+        await eventually(lambda: len(results.all) == 5)
+        assert pushes(redis) - before == 3
+        assert inbox(redis, keys, N1) == envelopes
+
+    async def test_an_envelope_over_the_size_goes_alone(
+        self,
+        outbox: Outbox,
+        redis: Redis,
+        keys: Keys,
+        results: Results,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(outbox_module, "_MAX_PUSH_BYTES", 1_000)
+        envelopes = [b"a" * 5_000, b"b", b"c" * 5_000]
+        for number, envelope in enumerate(envelopes):
+            outbox.push(N1, envelope, results, number)
+        await eventually(lambda: len(results.all) == 3)
+        assert results.kinds == {Push.PUSHED}
+        assert inbox(redis, keys, N1) == envelopes
+
+    async def test_a_large_backlog_of_one_endpoint_does_not_hold_up_another(
+        self, outbox: Outbox, results: Results
+    ) -> None:
+        for number in range(10 * MAX_PUSH):
+            outbox.push(N1, b"x", results, number)
+        outbox.push(N2, b"y", results, "other")
+        await eventually(lambda: ("other", Push.PUSHED) in results.all)
+        assert results.all.index(("other", Push.PUSHED)) <= MAX_PUSH
+
+    async def test_a_cancelled_waiter_disturbs_nobody(
+        self, outbox: Outbox, redis: Redis, keys: Keys
+    ) -> None:
+        first, second = outbox.post(N1, b"a"), outbox.post(N1, b"b")
+        first.cancel()
+        assert await second is Push.PUSHED
+        assert inbox(redis, keys, N1) == [b"a", b"b"]
+
+
+class TestRefusals:
+    async def test_a_closed_endpoint_is_told_apart_from_open_ones(
+        self, outbox: Outbox, redis: Redis, keys: Keys
+    ) -> None:
+        redis.delete(keys.open(N1))
+        closed, fine = outbox.post(N1, b"a"), outbox.post(N2, b"b")
+        assert (await closed, await fine) == (Push.NOT_OPEN, Push.PUSHED)
+        assert redis.exists(keys.inbox(N1)) == 0
+
+    async def test_a_full_inbox_takes_none_of_a_push(
+        self, link: Link, keys: Keys, redis: Redis, results: Results
+    ) -> None:
+        outbox = Outbox(link, keys, inbox_length=3, limit=100)
+        for number in range(4):
+            outbox.push(N1, b"x", results, number)
+        await eventually(lambda: len(results.all) == 4)
+        assert results.kinds == {Push.FULL}
+        assert redis.exists(keys.inbox(N1)) == 0
+
+    async def test_a_full_outbox_says_so_at_once_and_has_room_again_later(
+        self, link: Link, keys: Keys, results: Results
+    ) -> None:
+        outbox = Outbox(link, keys, inbox_length=100, limit=3)
+        for number in range(5):
+            outbox.push(N1, b"x", results, number)
+        assert results.all == [(3, Push.FULL), (4, Push.FULL)]
+        await eventually(lambda: len(results.all) == 5)
+        assert [results.of(number) for number in range(3)] == [Push.PUSHED] * 3
+        assert await outbox.post(N1, b"y") is Push.PUSHED
+
+    async def test_an_error_reply_is_told_with_its_words(
+        self, outbox: Outbox, redis: Redis, keys: Keys
+    ) -> None:
+        redis.set(keys.inbox(N1), b"not a list")
+        refused, fine = outbox.post(N1, b"a"), outbox.post(N2, b"b")
+        assert (await refused, await fine) == (Push.REFUSED, Push.PUSHED)
+        assert "WRONGTYPE" in outbox.error
+
+    async def test_a_store_without_memory_is_full(
+        self, own_server: ValkeyServer, keys: Keys, hasty: RedisSettings
+    ) -> None:
+        with plain_client(own_server.url) as client:
+            client.set(keys.open(N1), b"1")
+            link = Link(Connector(own_server.url, hasty), "outbox")
+            await link.open()
+            outbox = Outbox(link, keys, inbox_length=10, limit=10)
+            client.config_set("maxmemory", "1")
+            assert await outbox.post(N1, b"a") is Push.FULL
+            client.config_set("maxmemory", "0")
+            assert await outbox.post(N1, b"a") is Push.PUSHED
+            await link.close()
+
+
+class TestForgottenScripts:
+    async def test_they_are_loaded_and_each_envelope_is_pushed_once(
+        self, outbox: Outbox, redis: Redis, keys: Keys, results: Results
+    ) -> None:
+        redis.script_flush()
+        outbox.push(N1, b"a", results, 1)
+        outbox.push(N2, b"b", results, 2)
+        await eventually(lambda: len(results.all) == 2)
+        assert results.kinds == {Push.PUSHED}
+        assert (inbox(redis, keys, N1), inbox(redis, keys, N2)) == ([b"a"], [b"b"])
+
+    async def test_what_is_handed_over_meanwhile_stays_behind(
+        self, outbox: Outbox, redis: Redis, keys: Keys, results: Results
+    ) -> None:
+        redis.script_flush()
+        for number in range(40):
+            outbox.push(N1, str(number).encode(), results, number)
+            await rounds(1)
+        await eventually(lambda: len(results.all) == 40)
+        assert inbox(redis, keys, N1) == [str(number).encode() for number in range(40)]
+
+    async def test_a_store_that_keeps_no_scripts_is_an_error_and_not_a_loop(
+        self, link: Link, keys: Keys, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def packed(*_: object) -> bytes:
+            return pack("EVALSHA", "0" * 40, 0)
+
+        monkeypatch.setattr(outbox_module, "pack_push", packed)
+        outbox = Outbox(link, keys, inbox_length=10, limit=10)
+        assert await outbox.post(N1, b"a") is Push.REFUSED
+        assert "NOSCRIPT" in outbox.error
+
+    async def test_a_connection_lost_while_they_are_loaded_is_a_lost_reply(
+        self, outbox: Outbox, redis: Redis, keys: Keys, proxy: Proxy
+    ) -> None:
+        redis.script_flush()
+        proxy.when(PUSH_SHA, Fault.LOSE_REPLY, nth=2)
+        assert await outbox.post(N1, b"a") is Push.LOST
+        assert inbox(redis, keys, N1) == [b"a"]
+
+
+class TestLosses:
+    async def test_a_lost_reply_says_that_nobody_knows(
+        self, outbox: Outbox, redis: Redis, keys: Keys, proxy: Proxy
+    ) -> None:
+        proxy.when(PUSH_SHA, Fault.LOSE_REPLY)
+        assert await outbox.post(N1, b"a") is Push.LOST
+        assert inbox(redis, keys, N1) == [b"a"]
+
+    async def test_a_lost_push_says_so_too_and_is_not_repeated_here(
+        self, outbox: Outbox, redis: Redis, keys: Keys, proxy: Proxy, link: Link
+    ) -> None:
+        proxy.when(PUSH_SHA, Fault.LOSE_COMMAND)
+        assert await outbox.post(N1, b"a") is Push.LOST
+        await eventually(lambda: link.up)
+        assert redis.exists(keys.inbox(N1)) == 0
+
+    async def test_what_had_not_left_when_the_connection_went_is_unsent(
+        self, outbox: Outbox, proxy: Proxy, results: Results
+    ) -> None:
+        proxy.when(PUSH_SHA, Fault.HANG)
+        outbox.push(N1, b"under way", results, "first")
+        await rounds()
+        outbox.push(N1, b"waits", results, "second")
+        proxy.reset_all()
+        await eventually(lambda: len(results.all) == 2)
+        assert results.all == [("first", Push.LOST), ("second", Push.UNSENT)]
+
+    async def test_while_the_store_is_away_everything_is_unsent_at_once(
+        self, outbox: Outbox, proxy: Proxy, link: Link, results: Results
+    ) -> None:
+        await proxy.refuse()
+        await eventually(lambda: not link.up)
+        outbox.push(N1, b"a", results, 1)
+        outbox.push(N2, b"b", results, 2)
+        await rounds()
+        assert results.all == [(1, Push.UNSENT), (2, Push.UNSENT)]
+
+    async def test_a_large_backlog_is_unsent_in_one_go(
+        self, outbox: Outbox, proxy: Proxy, link: Link, results: Results
+    ) -> None:
+        await proxy.refuse()
+        await eventually(lambda: not link.up)
+        large = bytes(700_000)  # one push each: many flushes, were there a store
+        for number in range(3_000):
+            outbox.push(N1, large, results, number)
+        await eventually(lambda: len(results.all) == 3_000)
+        assert results.kinds == {Push.UNSENT}
+
+    async def test_a_backlog_behind_a_lost_push_is_unsent_in_one_go(
+        self, outbox: Outbox, proxy: Proxy, results: Results
+    ) -> None:
+        proxy.when(PUSH_SHA, Fault.HANG)
+        large = bytes(700_000)
+        for number in range(3_000):
+            outbox.push(N1, large, results, number)
+        await rounds()
+        proxy.reset_all()
+        await eventually(lambda: len(results.all) == 3_000)
+        assert results.all[0] == (0, Push.LOST)
+        assert {result for _, result in results.all[1:]} == {Push.UNSENT}
+
+    async def test_it_goes_on_when_the_store_is_back(
+        self, outbox: Outbox, redis: Redis, keys: Keys, proxy: Proxy, link: Link
+    ) -> None:
+        await proxy.refuse()
+        await eventually(lambda: not link.up)
+        assert await outbox.post(N1, b"a") is Push.UNSENT
+        await proxy.accept()
+        await eventually(lambda: link.up)
+        assert await outbox.post(N1, b"b") is Push.PUSHED
+        assert inbox(redis, keys, N1) == [b"b"]
+
+    async def test_what_was_lost_or_unsent_no_longer_takes_up_room(
+        self, link: Link, keys: Keys, proxy: Proxy
+    ) -> None:
+        outbox = Outbox(link, keys, inbox_length=100, limit=2)
+        proxy.when(PUSH_SHA, Fault.LOSE_REPLY)
+        assert {await f for f in [outbox.post(N1, b"a"), outbox.post(N1, b"b")]} == {Push.LOST}
+        await eventually(lambda: link.up)
+        assert {await f for f in [outbox.post(N1, b"a"), outbox.post(N1, b"b")]} == {Push.PUSHED}
+        assert await outbox.post(N1, b"c") is Push.PUSHED
