@@ -16,6 +16,7 @@ from node.delivery import NodeDelivery
 from node.disconnects import STOPPING
 from node.frames import OutFrame, Welcome
 from node.handlers import api, pages
+from node.handlers.problem import NotFound
 from node.handlers.ws import ClientHandler, WebSocketContext
 from node.hub import Hub
 from node.inbound import Inbound
@@ -127,6 +128,7 @@ class Node:
         return {
             "websocket_max_message_size": self._settings.node.max_message_bytes,
             "log_function": lambda handler: None,
+            "default_handler_class": NotFound,
         }
 
     def listen(self) -> None:
@@ -178,9 +180,14 @@ class Node:
         left = await self.member.leave(deadline_s / 2)
         if left:
             _log.warning("envelopes were left in the inbox", count=left)
-        if self._server is not None:
-            await self._server.close_all_connections()
+        await self.close_server()
         await self.member.close()
+
+    async def close_server(self) -> None:
+        """Stop listening and close what HTTP connections are left."""
+        if self._server is not None:
+            self._server.stop()
+            await self._server.close_all_connections()
 
     def _welcome(self, session: ClientSession) -> OutFrame:
         return Welcome(
@@ -215,6 +222,21 @@ class Node:
         self.presence.register_all()
 
 
+async def _open(node: Node, wait_s: float) -> None:
+    """Open a node, waiting so long for a store that is not there yet; raises as `Node.open`."""
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + wait_s
+    while True:
+        try:
+            await node.open()
+        except Unavailable:
+            if loop.time() >= give_up_at:
+                raise
+            await asyncio.sleep(_RETRY_S)
+        else:
+            return
+
+
 async def serve(settings: Settings, url: str, wait_s: float = 0.0) -> int:
     """Run one node until SIGTERM or SIGINT.
 
@@ -233,15 +255,11 @@ async def serve(settings: Settings, url: str, wait_s: float = 0.0) -> int:
     stop = asyncio.Event()
     node = Node(settings, url)
     node.listen()
-    give_up_at = loop.time() + wait_s
-    while True:
-        try:
-            await node.open()
-            break
-        except Unavailable:
-            if loop.time() >= give_up_at:
-                raise
-            await asyncio.sleep(_RETRY_S)
+    try:
+        await _open(node, wait_s)
+    except BaseException:
+        await node.close_server()
+        raise
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     _log.info("node is up", node=settings.node.name, address=node.address)

@@ -312,6 +312,9 @@ class Router:
         """
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidRequest("limit", f"is 1 to {MAX_PAGE:,}")
+        for field, text in (("prefix", prefix), ("cursor", cursor)):
+            if not text.isprintable():
+                raise InvalidRequest(field, "has no control characters and no lone surrogates")
         endpoints = await self.member.leases.ids()
         if node is not None:
             endpoints = [e for e in endpoints if e.rpartition(".")[0] == node]

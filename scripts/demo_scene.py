@@ -78,10 +78,10 @@ class User:
                 self.outcomes.append(frame)
 
     async def send(self, to: str, data: Any) -> None:
-        expect(self._connection is not None, f"{self.name} is not connected")
-        if self._connection is not None:
-            frame = {"type": "send", "ref": "1", "to": to, "data": data}
-            await self._connection.send(json.dumps(frame))
+        if self._connection is None:
+            raise StepFailed(f"{self.name} is not connected")
+        frame = {"type": "send", "ref": "1", "to": to, "data": data}
+        await self._connection.send(json.dumps(frame))
 
 
 class Scene:
@@ -124,10 +124,8 @@ class Scene:
 
     async def delivered(self) -> dict[str, int]:
         """Return how many messages each live node says it has delivered."""
-        _, document = await self.call("GET", "nodes")
-        return {
-            row["name"]: row["delivered"] for row in document["nodes"] if row["state"] == "live"
-        }
+        _, answer = await self.call("GET", "nodes")
+        return {r["name"]: r["delivered"] for r in answer["nodes"] if r["state"] == "live"}
 
     async def connect_all(self) -> None:
         async def all_there() -> bool:

@@ -11,7 +11,7 @@ import structlog
 
 from node.auth import Authenticate
 from node.frames import CODECS, JSON_PROTOCOL
-from node.handlers.problem import Forbidden, Problem, problem_of
+from node.handlers.problem import RETRY_AFTER_S, Forbidden, Problem, problem_of
 from node.inbound import Inbound
 from node.presence import Presence
 from node.session import ClientSession
@@ -63,7 +63,7 @@ class ClientHandler(SocketHandler):
         """Check the handshake before it is answered."""
         refusal = self._context.accepting()
         if refusal is not None:
-            self.set_header("Retry-After", "2")
+            self.set_header("Retry-After", str(RETRY_AFTER_S))
             kind = "urn:switchboard:problem:unavailable"
             self._refuse(Problem(kind, "No new sessions here now", 503, refusal, "unavailable"))
             return

@@ -24,12 +24,17 @@ EXIT_INTERRUPTED = 130
 TABLE_COLUMNS = 150
 MAX_NODES = 64
 ROUTED = "routed"
-EXAMPLE = """
-Example: scripts/bench --nodes 1,4 --repeats 3 --out /tmp/bench
-
-Exit status: 0 done, 1 a message was lost, doubled or misdelivered by the product, or a process
-failed, 2 usage.
-"""
+HELP = (
+    "Measures what a routed message costs, beside two yardsticks, in one run: CPU of nodes and of "
+    "Redis per message, latency, and the load on Redis, for the product at each confirm level, for "
+    "a bare loop that writes frames, and for a node with a Redis Pub/Sub channel per user. "
+    "Loopback only; every process is private and ends with the run."
+)
+EXAMPLE = (
+    "Example: scripts/bench --nodes 1,4 --repeats 3 --out /tmp/bench\n\n"
+    "Exit status: 0 done; 1 the product lost, doubled or misdelivered a message, or a process "
+    "failed; 2 usage."
+)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -68,7 +73,7 @@ def parse_modes(text: str) -> tuple[Mode, ...]:
     return tuple(dict.fromkeys(named))
 
 
-@app.command(epilog=EXAMPLE)
+@app.command(help=HELP, epilog=EXAMPLE)
 def bench(
     nodes: Annotated[str, typer.Option(help="Numbers of nodes.")] = "1,4,16",
     repeats: Annotated[int, typer.Option(min=1, max=100)] = 5,
@@ -85,17 +90,12 @@ def bench(
     ] = 100,
     modes: Annotated[str, typer.Option(help="Rows, by name; routed: all three.")] = ",".join(MODES),
     quick: Annotated[
-        bool, typer.Option(help="A smoke of some seconds; its figures mean little.")
+        bool, typer.Option("--quick", help="A smoke of some seconds; its figures mean little.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for results.json, table.txt.")] = None,
 ) -> None:
-    """Measure what a routed message costs, beside two yardsticks, in one run.
-
-    CPU of nodes and of Redis per message, latency, and the load on Redis, for the product at
-    each confirm level, for a bare loop that writes frames, and for a node with a Redis Pub/Sub
-    channel per user. Loopback only; every process is private and ends with the run.
-    """
+    """Read the options, run, print."""
     options = Options(
         parse_nodes(nodes), repeats, messages, rate, seconds, users, size, parse_modes(modes), quick
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
+PROC: Final = Path("/proc")  # Linux only
 _DEADLINE_S: Final = 30.0
 
 
@@ -37,11 +38,27 @@ def free_port_range(count: int) -> int:
 
 def is_gone(pid: int) -> bool:
     """Say whether a process has ended; one that nobody has waited for counts as ended."""
-    stat = Path(f"/proc/{pid}/stat")
+    state = _ask_ps(pid, "stat") if not PROC.exists() else _read_state(pid)
+    return state in ("", "Z")
+
+
+def command_line(pid: int) -> str:
+    """Return a process's arguments, as everybody on the machine can read them."""
+    if not PROC.exists():
+        return _ask_ps(pid, "args")
+    return (PROC / str(pid) / "cmdline").read_text(errors="replace")
+
+
+def _read_state(pid: int) -> str:
     try:
-        return stat.read_text().rpartition(")")[2].split()[0] == "Z"
+        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
-        return True
+        return ""
+
+
+def _ask_ps(pid: int, column: str) -> str:
+    command = ["ps", "-ww", "-o", f"{column}=", "-p", str(pid)]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def wait_until(condition: Callable[[], object], what: str, deadline_s: float = _DEADLINE_S) -> None:

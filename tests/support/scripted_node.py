@@ -1,6 +1,7 @@
 """A node that says what a test wants it to say, to a page in the browser."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from playwright.sync_api import WebSocketRoute, expect
 from tests.support.browser import Tab
 from tests.support.processes import wait_until
 
+_STEP_MS: Final = 50
 _WELCOME: Final = {
     "type": "welcome",
     "session": "s1",
@@ -61,14 +63,23 @@ class Scene:
         """Move the page's clock; what is due on the way happens."""
         self.tab.page.clock.run_for(milliseconds)
 
+    def pass_time_until(self, condition: Callable[[], bool], what: str) -> int:
+        """Move the clock until `condition` holds; return by how many milliseconds."""
+        passed_ms = 0
+
+        def step() -> bool:
+            nonlocal passed_ms
+            self.pass_time(_STEP_MS)
+            passed_ms += _STEP_MS
+            return condition()
+
+        wait_until(step, what)
+        return passed_ms
+
     def pass_time_until_it_dials(self) -> int:
         """Move the clock until there is one more WebSocket; return by how many milliseconds."""
-        sockets, waited_ms = len(self.node.sockets), 0
-        while len(self.node.sockets) == sockets:
-            assert waited_ms < 60_000, "it does not come back"
-            self.pass_time(50)
-            waited_ms += 50
-        return waited_ms
+        sockets = len(self.node.sockets)
+        return self.pass_time_until(lambda: len(self.node.sockets) > sockets, "it comes back")
 
     def expect_pings(self, count: int) -> None:
         """Wait until the node has been pinged so often, and its answers have arrived."""

@@ -13,7 +13,7 @@ import pytest
 
 from router.store.embedded import EmbeddedServer, find
 from tests.support.cli import call
-from tests.support.processes import Switchboard, free_port_range, is_gone, wait_until
+from tests.support.processes import Switchboard, command_line, free_port_range, is_gone, wait_until
 from tests.support.valkey import plain_client
 
 
@@ -63,8 +63,7 @@ class TestUp:
         assert address.password not in json.dumps(document)
         assert not process.heard(address.password)
         for pid in [process.pid, *pids_of(document)]:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-            assert address.password.encode() not in command
+            assert address.password not in command_line(pid)
 
     def test_other_commands_find_its_store(
         self, cluster: tuple[Switchboard, Path, Any], monkeypatch: pytest.MonkeyPatch
