@@ -18,6 +18,7 @@ _TEXT: Final = 0x81
 _BINARY: Final = 0x82
 _PING: Final = 0x89
 _DISCARD_BYTES: Final = 65_536
+_REASON_BYTES: Final = 123
 
 
 def frame(payload: bytes, *, binary: bool) -> bytes:
@@ -60,8 +61,11 @@ class Socket:
         return self._stream.waiting_bytes
 
     def close(self, code: int, reason: str) -> None:
-        """Start the closing handshake; Tornado ends the connection after 5 s without an answer."""
-        self._handler.close(code, reason)
+        """Start the closing handshake; Tornado ends the connection after 5 s without an answer.
+
+        Of a longer `reason` the first 123 bytes are told: a control frame holds no more.
+        """
+        self._handler.close(code, reason.encode()[:_REASON_BYTES].decode("utf-8", "ignore"))
 
     def abort(self) -> None:
         """End the connection at once."""

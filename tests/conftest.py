@@ -1,12 +1,22 @@
 """What every test may ask for, and the rules of a run. Fixtures live in tests/support."""
 
-from collections.abc import Generator
+import asyncio
+from collections.abc import Callable, Generator, Mapping
 
 import pytest
+import uvloop
 
+from tests.support.logs import logs
 from tests.support.store import prefix, store
 
-__all__ = ["prefix", "store"]
+__all__ = ["logs", "prefix", "store"]
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run on uvloop, as the product does."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

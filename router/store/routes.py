@@ -113,7 +113,7 @@ class RouteTable:
         return found
 
     def _keep(self, user: UserId, routes: Routes) -> None:
-        if len(self._cache) >= self._limit:
+        if len(self._cache) >= self._limit and user not in self._cache:
             del self._cache[next(iter(self._cache))]  # the oldest entry; it costs one look-up
         self._cache[user] = routes
 

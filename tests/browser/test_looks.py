@@ -166,7 +166,8 @@ def test_a_screen_reader_is_told_what_happens(tab: MakeTab) -> None:
     for log, name in (("#received", "Received"), ("#sent", "Sent, and what became of it")):
         expect(page.locator(log)).to_have_role("log")
         expect(page.locator(log)).to_have_accessible_name(name)
-    expect(page.locator("#sent")).to_have_attribute("aria-relevant", "additions text")
+    expect(page.locator("#sent")).to_have_attribute("aria-live", "off")  # the status says it
+    expect(page.get_by_role("status").filter(has_text="delivered")).to_be_visible()
     assert page.locator("html").get_attribute("lang") == "en"
     assert page.locator("h1").count() == 1
     for name in ("You", "Send", "Online", "Received", "Sent, and what became of it", "Nodes"):

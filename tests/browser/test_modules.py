@@ -115,6 +115,7 @@ def test_counters_belong_to_processes(call: Call) -> None:
             [node("n1", 1, 0, "lost"), node("n2", 2, 8)],
             [node("n1", 1, 502), node("n2", 2, 8)],
             [node("n1", 9, 1), node("n2", 2, 8)],
+            [node("n1", 9, 1), node("n2", 2, 8), node("n3", 3, 5, "lost")],
         ];
         return looks.map((nodes) => {
             const risen = counters.look(nodes);
@@ -128,6 +129,7 @@ def test_counters_belong_to_processes(call: Call) -> None:
         [False, [500, 0], [8, 1]],  # a lost node keeps what it had
         [True, [502, 2], [8, 0]],  # back again, under another epoch
         [True, [1, 1], [8, 0]],  # a restart counts from nothing
+        [False, [1, 1], [8, 0], [5, 0]],  # whoever is lost receives nothing now
     ]
 
 

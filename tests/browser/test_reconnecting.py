@@ -51,7 +51,7 @@ def test_the_waits_grow_while_it_fails(scene: Scene) -> None:
     for _ in range(5):
         scene.node.close(4408)
         scene.expect_state("Reconnecting")
-        waits.append(scene.pass_time_until_it_dials())
+        waits.append(scene.pass_time_until_it_dials(step_ms=50))
         scene.expect_state("Connected")
     for failures, waited_ms in enumerate(waits, 1):
         longest = 500 * 2 ** (failures - 1)

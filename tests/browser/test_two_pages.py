@@ -167,25 +167,25 @@ def test_a_message_over_the_limit_is_refused_and_the_connection_lives(tab: MakeT
 
 
 def test_a_kicked_page_says_so_and_stays_away(tab: MakeTab, cluster: Cluster) -> None:
-    alice = tab().open().connect("alice", "n2")
-    assert cluster.ask("users/alice/sessions", method="DELETE") == {"closed": 1}
-    expect(alice.page.locator("#connect-problem")).to_contain_text("disconnected by an operator")
-    expect(alice.page.locator("#state")).to_have_text("Not connected")
+    kim = tab().open().connect("kim", "n2")
+    assert cluster.ask("users/kim/sessions", method="DELETE") == {"closed": 1}
+    expect(kim.page.locator("#connect-problem")).to_contain_text("disconnected by an operator")
+    expect(kim.page.locator("#state")).to_have_text("Not connected")
 
 
 def test_a_page_finds_its_way_back_when_its_node_dies(tab: MakeTab, cluster: Cluster) -> None:
-    alice = tab("n1").open().connect("alice", "n1")
-    bob = tab("n1").open().connect("bob", "n2")
+    fred = tab("n1").open().connect("fred", "n1")
+    sam = tab("n1").open().connect("sam", "n2")
     pid = cluster.nodes()["n2"]["pid"]
 
     os.kill(pid, signal.SIGKILL)
 
-    expect(bob.page.locator("#state")).not_to_contain_text("Connected")
-    bob.expect_connected()
-    alice.send("bob", "are you back?")
-    bob.expect_received("are you back?")
-    alice.expect_outcome("delivered")
+    expect(sam.page.locator("#state")).not_to_contain_text("Connected")
+    sam.expect_connected()
+    fred.send("sam", "are you back?")
+    sam.expect_received("are you back?")
+    fred.expect_outcome("delivered")
     wait_until(lambda: cluster.nodes().get("n2", {}).get("pid", pid) != pid, "n2 is back")
     # The browser itself notes down that nobody answered; the page has no say in that.
-    assert all("WebSocket connection to" in complaint for complaint in bob.complaints)
-    bob.complaints.clear()
+    assert all("WebSocket connection to" in complaint for complaint in sam.complaints)
+    sam.complaints.clear()

@@ -332,9 +332,8 @@ async def test_after_a_push_that_may_have_run_twice_nobody_is_called_offline(
 ) -> None:
     await nodes[0].attach("alice")
     nodes[0].here.clear()
-    async with Proxy(store.address.socket) as proxy:
-        url = proxy.url.replace("://", f"://:{store.address.password}@")
-        sender = await world.sender(url)
+    async with Proxy(store.address.socket, store.address.password) as proxy:
+        sender = await world.sender(proxy.url)
         lost = proxy.when(PUSH, Fault.LOSE_REPLY)
         result = await sender.send("alice", "x", timeout=2.0)
         assert lost.is_set()
@@ -346,9 +345,8 @@ async def test_a_repeated_push_reaches_the_node_under_the_same_id(
     world: Endpoints, nodes: list[Endpoint], store: EmbeddedServer
 ) -> None:
     await nodes[0].attach("alice")
-    async with Proxy(store.address.socket) as proxy:
-        url = proxy.url.replace("://", f"://:{store.address.password}@")
-        sender = await world.sender(url)
+    async with Proxy(store.address.socket, store.address.password) as proxy:
+        sender = await world.sender(proxy.url)
         nodes[0].silent = True
         proxy.when(PUSH, Fault.LOSE_REPLY)
         sending = asyncio.ensure_future(sender.send("alice", "x"))
@@ -446,9 +444,8 @@ async def test_without_the_store_every_send_fails_at_once_and_nothing_keeps_wait
     world: Endpoints, nodes: list[Endpoint], store: EmbeddedServer
 ) -> None:
     await nodes[0].attach("alice")
-    async with Proxy(store.address.socket) as proxy:
-        url = proxy.url.replace("://", f"://:{store.address.password}@")
-        sender = await world.sender(url)
+    async with Proxy(store.address.socket, store.address.password) as proxy:
+        sender = await world.sender(proxy.url)
         await sent(sender, "alice")
         await proxy.refuse()
         await eventually(lambda: not sender.member.link.up)

@@ -98,6 +98,7 @@ class Tab:
     def expect_outcome(self, word: str) -> None:
         """Wait until the latest send ended in this word."""
         expect(self.page.locator("#sent li").first.locator(".badge")).to_have_text(word)
+        expect(self.page.locator("#outcome")).to_have_text(word)
 
     def received(self) -> list[str]:
         """Return the messages shown, the newest first."""

@@ -2,7 +2,8 @@
 
 import io
 import logging
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 
 import structlog
@@ -19,17 +20,24 @@ class Answer:
     err: str
 
 
+@contextmanager
+def logs_restored() -> Iterator[None]:
+    """Take back what is set up for logs inside the block: it is the process's, not the test's."""
+    root, access = logging.getLogger(), logging.getLogger("tornado.access")
+    handlers, levels, config = root.handlers[:], (root.level, access.level), structlog.get_config()
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(levels[0])
+        access.setLevel(levels[1])
+        structlog.configure(**config)
+
+
 def call(*arguments: str) -> Answer:
-    """Run `switchboard` with these arguments; what it set up for its logs is taken back."""
-    root = logging.getLogger()
-    handlers, level, logs = root.handlers[:], root.level, structlog.get_config()
-    with ExitStack() as stack:
+    """Run `switchboard` with these arguments."""
+    with logs_restored(), ExitStack() as stack:
         out = stack.enter_context(redirect_stdout(io.StringIO()))
         err = stack.enter_context(redirect_stderr(io.StringIO()))
-        try:
-            status = main(arguments)
-        finally:
-            root.handlers[:] = handlers
-            root.setLevel(level)
-            structlog.configure(**logs)
+        status = main(arguments)
     return Answer(status, out.getvalue(), err.getvalue())

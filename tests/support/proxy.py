@@ -152,6 +152,12 @@ class Proxy:
         for pair in list(self._pairs):
             pair.reset()
 
+    def reset_hung(self) -> None:
+        """Reset the connections that hang, and no others."""
+        for pair in list(self._pairs):
+            if pair.hangs:
+                pair.reset()
+
     async def refuse(self) -> None:
         """Reset every connection and take no new ones."""
         if self._server is not None:
@@ -247,6 +253,11 @@ class _Pair:
         self._replies = 0
         self._last_reply: int | None = None  # this one, and all after it, never reach the client
         self._fault: Fault | None = None
+
+    @property
+    def hangs(self) -> bool:
+        """Say whether nothing will ever come of this connection."""
+        return self._fault is Fault.HANG
 
     def command(self, command: bytes) -> None:
         """Pass one command on, unless its trap springs or one has sprung before."""

@@ -10,7 +10,6 @@ from playwright.sync_api import WebSocketRoute, expect
 from tests.support.browser import Tab
 from tests.support.processes import wait_until
 
-_STEP_MS: Final = 50
 _WELCOME: Final = {
     "type": "welcome",
     "session": "s1",
@@ -63,23 +62,25 @@ class Scene:
         """Move the page's clock; what is due on the way happens."""
         self.tab.page.clock.run_for(milliseconds)
 
-    def pass_time_until(self, condition: Callable[[], bool], what: str) -> int:
+    def pass_time_until(self, condition: Callable[[], bool], what: str, step_ms: int = 250) -> int:
         """Move the clock until `condition` holds; return by how many milliseconds."""
         passed_ms = 0
 
         def step() -> bool:
             nonlocal passed_ms
-            self.pass_time(_STEP_MS)
-            passed_ms += _STEP_MS
+            self.pass_time(step_ms)
+            passed_ms += step_ms
             return condition()
 
         wait_until(step, what)
         return passed_ms
 
-    def pass_time_until_it_dials(self) -> int:
+    def pass_time_until_it_dials(self, step_ms: int = 250) -> int:
         """Move the clock until there is one more WebSocket; return by how many milliseconds."""
         sockets = len(self.node.sockets)
-        return self.pass_time_until(lambda: len(self.node.sockets) > sockets, "it comes back")
+        return self.pass_time_until(
+            lambda: len(self.node.sockets) > sockets, "it comes back", step_ms
+        )
 
     def expect_pings(self, count: int) -> None:
         """Wait until the node has been pinged so often, and its answers have arrived."""

@@ -19,8 +19,9 @@ export class Counters {
     const known = old ?? new Map();
     this.#totals = new Map(nodes.map((node) => [processKey(node), totalOf(node, known)]));
     if (old === null) return false;
-    const rises = [...this.#totals]
-      .map(([key, total]) => [key, total - (known.get(key) ?? 0)])
+    const rises = nodes
+      .filter((node) => node.state !== "lost")
+      .map((node) => [processKey(node), this.total(node) - (known.get(processKey(node)) ?? 0)])
       .filter(([, by]) => by > 0);
     if (rises.length > 0) this.#rises = new Map(rises);
     return rises.length > 0;

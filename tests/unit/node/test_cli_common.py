@@ -12,17 +12,14 @@ import structlog
 from node.cli import logs
 from node.cli.common import print_json, print_table, run, say
 from router.settings import LogSettings
+from tests.support.cli import logs_restored
 
 
 @pytest.fixture
 def stderr(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
     """What standard error has taken; a test may send logs there, that is taken back afterwards."""
-    root = logging.getLogger()
-    handlers, level, before = root.handlers[:], root.level, structlog.get_config()
-    yield lambda: capsys.readouterr().err
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.configure(**before)
+    with logs_restored():
+        yield lambda: capsys.readouterr().err
 
 
 def printed(columns: list[str], rows: list[list[object]]) -> list[str]:

@@ -114,7 +114,7 @@ async def world(store: EmbeddedServer, settings: Settings) -> AsyncIterator[Worl
 
 @pytest.fixture
 async def proxy(store: EmbeddedServer) -> AsyncIterator[Proxy]:
-    async with Proxy(store.address.socket) as found:
+    async with Proxy(store.address.socket, store.address.password) as found:
         yield found
 
 
@@ -122,8 +122,7 @@ async def proxy(store: EmbeddedServer) -> AsyncIterator[Proxy]:
 async def behind_proxy(
     store: EmbeddedServer, settings: Settings, proxy: Proxy
 ) -> AsyncIterator[World]:
-    url = proxy.url.replace("://", f"://:{store.address.password}@")
-    async with running(settings, url) as found:
+    async with running(settings, proxy.url) as found:
         yield found
         proxy.heal()
         await proxy.accept()

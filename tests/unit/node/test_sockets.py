@@ -144,6 +144,15 @@ async def test_a_close_carries_its_code_and_reason(server: Server) -> None:
     await eventually(lambda: server.ended == 1)
 
 
+async def test_of_a_reason_that_is_too_long_the_beginning_is_told(server: Server) -> None:
+    async with connect(f"ws://{server.address}/", proxy=None) as client:
+        (await server.socket()).close(4410, "x" + "é" * 100)
+        with pytest.raises(ConnectionClosed) as caught:
+            await client.recv()
+    assert caught.value.rcvd is not None
+    assert caught.value.rcvd.reason == "x" + "é" * 61
+
+
 async def test_an_abort_ends_the_connection_without_a_close_frame(server: Server) -> None:
     async with connect(f"ws://{server.address}/", proxy=None) as client:
         (await server.socket()).abort()

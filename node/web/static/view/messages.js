@@ -7,6 +7,8 @@ const received = byId("received");
 const receivedEmpty = byId("received-empty");
 const sent = byId("sent");
 const sentEmpty = byId("sent-empty");
+const outcome = byId("outcome");
+const outcomeText = byId("outcome-words");
 const RECEIVED_LIMIT = 200;
 const SENT_LIMIT = 50;
 
@@ -45,7 +47,7 @@ export function addReceived(message) {
  */
 export function addSent(to, data) {
   const startedAt = performance.now();
-  const badge = make("span", { class: "badge" }, "sending");
+  const badge = make("span", { class: "badge" });
   const words = make("span", { class: "words" });
   const head = make(
     "div",
@@ -60,21 +62,30 @@ export function addSent(to, data) {
   sentEmpty.hidden = true;
 
   const show = (tone, label, text) => {
-    setText(badge, label);
-    badge.dataset.tone = tone;
+    mark(badge, tone, label);
     setText(words, text);
+    if (sent.firstElementChild !== entry) return;
+    // The latest stands beside the form too, where a phone shows it and a screen reader says it.
+    mark(outcome, tone, label);
+    setText(outcomeText, text);
   };
+  show("", "sending", "");
   return {
-    settle({ outcome, reason }) {
-      const known = outcomeWords(outcome);
+    settle({ outcome: word, reason }) {
+      const known = outcomeWords(word);
       const tookMs = Math.round(performance.now() - startedAt);
       const because = reason ? ` Reason: ${reason.replace(/\.$/, "")}.` : "";
-      show(known.tone, outcome, `${known.words(to)}${because} After ${tookMs} ms.`);
+      show(known.tone, word, `${known.words(to)}${because} After ${tookMs} ms.`);
     },
     refuse(text) {
       show("bad", "not sent", text);
     },
   };
+}
+
+function mark(badge, tone, label) {
+  setText(badge, label);
+  badge.dataset.tone = tone;
 }
 
 function body(data) {

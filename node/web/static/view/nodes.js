@@ -55,7 +55,8 @@ function fillCard(card, node, { home, connectedTo }) {
   setText(part("number"), total);
   fillRise(part("rise"), counters.rise(node), total);
   card.classList.toggle("risen", counters.rise(node) > 0);
-  setText(part("facts"), `${counted(node.sessions, "session")} · ${node.delivered} delivered`);
+  const delivered = `${node.delivered.toLocaleString("en")} delivered`;
+  setText(part("facts"), `${counted(node.sessions, "session")} · ${delivered}`);
   setText(part("address"), home(node) ? `${node.address}, serves this page` : node.address);
 }
 

@@ -128,7 +128,7 @@ class WebSocketTest(AsyncHTTPTestCase):
         status, problem = await self.refusal("?user=alice")
         self.assertEqual((status, problem["code"]), (503, "unavailable"))
         self.assertIn("the node is stopping", problem["detail"])
-        self.assertEqual(self.retry_after, "2")
+        self.assertEqual(self.retry_after, "1")
 
     @gen_test
     async def test_a_user_id_that_breaks_the_rules_is_refused_before_the_handshake(self) -> None:

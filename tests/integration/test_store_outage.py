@@ -1,0 +1,190 @@
+"""The store goes away and comes back, with its data or without, while messages are sent."""
+
+import asyncio
+import shutil
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+
+from router.aio import Router
+from router.errors import SwitchboardError, Unavailable
+from router.model import Outcome
+from router.store.embedded import EmbeddedServer
+from tests.support.clients import Client
+from tests.support.cluster import Cluster, fields_of
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+async def outage(own_store: EmbeddedServer) -> AsyncIterator[Cluster]:
+    async with Cluster(own_store.address.url, nodes=2) as cluster:
+        yield cluster
+
+
+async def store_stops(store: EmbeddedServer, cluster: Cluster, *routers: Router) -> None:
+    """End the store; go on when everybody has noticed."""
+    store.kill()
+    members = [node.member for node in cluster.nodes] + [router.member for router in routers]
+    await eventually(lambda: not any(member.link.up for member in members))
+
+
+async def store_starts(store: EmbeddedServer, *, wiped: bool) -> None:
+    """Start it again at the same address, with what it had or with nothing."""
+    if wiped:
+        shutil.rmtree(store.data_dir / "appendonlydir")
+    store.launch()
+    await eventually(store.ready)
+
+
+async def all_well(cluster: Cluster, clients: list[Client]) -> None:
+    """Wait until every node takes sessions and the registry is right."""
+
+    async def so() -> bool:
+        assert [node.not_ready() for node in cluster.nodes] == [None] * len(cluster.nodes)
+        users = {client.greeting["user"] for client in clients}
+        for user in users:
+            mine = [client for client in clients if client.greeting["user"] == user]
+            assert await cluster.routes(user) == fields_of(mine, cluster.nodes)
+        return True
+
+    await eventually(so)
+
+
+async def test_sends_fail_at_once_while_the_store_is_away(
+    own_store: EmbeddedServer, outage: Cluster
+) -> None:
+    alice = await outage.connect(0, "alice")
+    async with outage.router() as router:
+        await router.send("alice", 1)
+        await store_stops(own_store, outage, router)
+        for _ in range(20):
+            with pytest.raises(Unavailable) as caught:
+                await router.send("alice", 2, timeout=60.0)
+        assert own_store.address.socket in caught.value.address
+        answer = await alice.connection.send('{"type":"send","ref":7,"to":"alice","data":1}')
+        assert answer is None
+        await alice.expect("message")
+        answer = await alice.expect("error")
+        assert (answer["code"], answer["ref"]) == ("unavailable", 7)
+        await store_starts(own_store, wiped=False)
+        await all_well(outage, [alice])
+
+
+async def test_no_new_session_is_taken_while_the_store_is_away(
+    own_store: EmbeddedServer, outage: Cluster
+) -> None:
+    await store_stops(own_store, outage)
+    assert [node.not_ready() for node in outage.nodes] == ["the store is not available"] * 2
+    with pytest.raises(Exception, match="HTTP 503"):
+        await outage.connect(0, "alice")
+    await store_starts(own_store, wiped=False)
+    await all_well(outage, [])
+    await outage.connect(0, "alice")
+
+
+@pytest.mark.parametrize("wiped", [False, True], ids=["with its data", "emptied"])
+async def test_everything_resumes_when_it_is_back(
+    own_store: EmbeddedServer, outage: Cluster, wiped: bool
+) -> None:
+    clients = [await outage.connect(n % 2, f"u{n % 3}", device=f"d{n}") for n in range(6)]
+    leaver = await outage.connect(0, "leaver")
+    async with outage.router() as router:
+        await router.join()
+        await store_stops(own_store, outage, router)
+        await leaver.close()
+        await store_starts(own_store, wiped=wiped)
+        await all_well(outage, clients)
+        for n in range(3):
+
+            async def delivered(n: int = n) -> bool:
+                try:
+                    result = await router.send(f"u{n}", "back", timeout=1.0)
+                except Unavailable:
+                    return False
+                return result.outcome is Outcome.DELIVERED
+
+            await eventually(delivered)
+        assert await router.sessions("leaver") == []
+    for client in clients:
+        assert (await client.messages(1)) == ["back"]
+
+
+class Load:
+    """Sends numbered messages to some users without end, and notes what it is told.
+
+    Args:
+        router: sends them.
+        users: to whom.
+    """
+
+    def __init__(self, router: Router, users: list[str]) -> None:
+        self._router = router
+        self._users = users
+        self.outcomes: dict[str, dict[int, Outcome]] = {user: {} for user in users}
+        self.errors: Counter[str] = Counter()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._on = True
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._send(user)) for user in self._users]
+
+    async def stop(self) -> None:
+        self._on = False
+        await asyncio.gather(*self._tasks)
+
+    async def _send(self, user: str) -> None:
+        number = 0
+        while self._on:
+            try:
+                result = await self._router.send(user, number, timeout=1.0)
+                self.outcomes[user][number] = result.outcome
+            except SwitchboardError as exc:
+                self.errors[exc.code] += 1
+            number += 1
+            await asyncio.sleep(0.002)
+
+    def told(self, outcome: Outcome) -> int:
+        """Return how many messages ended in a word."""
+        return sum(word is outcome for words in self.outcomes.values() for word in words.values())
+
+
+@pytest.mark.parametrize("wiped", [False, True], ids=["with its data", "emptied"])
+async def test_under_load_each_word_is_true_and_sends_succeed_again(
+    own_store: EmbeddedServer, outage: Cluster, wiped: bool
+) -> None:
+    users = [f"u{n}" for n in range(4)]
+    clients = [await outage.connect(n % 2, user) for n, user in enumerate(users)]
+    async with outage.router() as router:
+        await router.join()
+        load = Load(router, users)
+        load.start()
+        for _ in range(2):
+            before = load.told(Outcome.DELIVERED)
+            await eventually(lambda: load.told(Outcome.DELIVERED) > before + 50)
+            errors = load.errors["unavailable"]
+            await store_stops(own_store, outage, router)
+            await eventually(lambda: load.errors["unavailable"] > errors)
+            await store_starts(own_store, wiped=wiped)
+            before = load.told(Outcome.DELIVERED)
+        await eventually(lambda: load.told(Outcome.DELIVERED) > before + 50)
+        await load.stop()
+        await all_well(outage, clients)
+    assert set(load.errors) <= {"unavailable", "store_refused"}
+    for user, client in zip(users, clients, strict=True):
+        got = await everything(client)
+        assert len(got) == len(set(got)), "a repeat was delivered twice"
+        words = load.outcomes[user]
+        delivered = {number for number, word in words.items() if word is Outcome.DELIVERED}
+        offline = {number for number, word in words.items() if word is Outcome.OFFLINE}
+        assert delivered <= set(got)
+        assert not offline & set(got)
+
+
+async def everything(client: Client) -> list[int]:
+    """Return the data of all messages that came."""
+    await client.send(type="ping")
+    got: list[int] = []
+    while (frame := await client.read())["type"] == "message":
+        got.append(frame["data"])
+    return got
