@@ -38,6 +38,8 @@ class Connector:
             # Ten retries are redis-py's default: a push whose reply was lost would be stored twice.
             retry=Retry(NoBackoff(), 0),
             socket_connect_timeout=settings.connect_timeout_s,
+            # With a limit here redis-py sends through asyncio.wait_for, which may swallow a cancel
+            # (cpython#86296): closing would then wait for ever. `connect` has a limit of its own.
             socket_timeout=settings.connect_timeout_s,
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )

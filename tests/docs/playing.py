@@ -58,21 +58,18 @@ class Stage:
         trace: TracebackType | None,
     ) -> None:
         self._shell.close()
-        try:
-            while self._programs and error is None:
-                name, program = self._programs.popitem()
-                assert program.stop() in (0, 130), f"terminal {name} said {program.said}"
-        finally:
-            for program in self._programs.values():
-                program.kill()
+        for program in self._programs.values():
+            program.kill()
 
     def play(self, document: Document) -> None:
-        """Do everything that a document says, in its order."""
+        """Do everything that a document says, in its order; at its end nothing may run any more."""
         for fence in document.fences:
             if fence.language == "python":
                 self._write(fence)
             elif fence.language == "console":
                 self._console(document, fence)
+        for name, program in self._programs.items():
+            wait_until(lambda p=program: not p.running, f"{document.name} leaves {name} running")
 
     def _write(self, fence: Fence) -> None:
         name = fence.lines[0].removeprefix("# ")
@@ -120,7 +117,6 @@ class Stage:
         if step.kind == "stop":
             status = program.stop()
             assert status in (0, 130), f"{where}: it ended with {status}: {program.said}"
-            del self._programs[terminal]
         missing: list[str | None] = []
 
         def seen() -> bool:

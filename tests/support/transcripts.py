@@ -4,6 +4,7 @@ What differs from run to run (ids, times, process ids, ports of the store) is no
 later command names such a thing, it gets this run's.
 """
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,18 +21,26 @@ _VARIABLE: Final = re.compile(
     | (?P<id>\b(?=[0-9a-f]*\d)[0-9a-f]{10,}\b)
     | (?<=process\ )(?P<pid>\d+)
     | (?<="pid":)(?P<json_pid>\d+)
+    | (?<="reconnect_after_ms":)(?P<spread>\d+)
     | (?<=127\.0\.0\.1:)(?P<port>\d{4,5})\b
     | (?<![\w.])(?P<number>\d+\.\d+)(?![\w.])
     """,
     re.VERBOSE,
 )
+_NAMES: Final = ("id", "pid", "json_pid")  # what a later command may name
 # In the table of nodes the process id stands behind the endpoint.
 _PID_COLUMN: Final = re.compile(r"(?<=\.<id>) (\d+)(?= 127)")
 
 
 def plain(line: str) -> str:
-    """Return a line as it looks on the screen, runs of blanks as one."""
-    return " ".join(_ESCAPES.sub("", line).split())
+    """Return a line as it looks on the screen, runs of blanks as one; JSON in the order of keys."""
+    line = " ".join(_ESCAPES.sub("", line).split())
+    before, brace, _ = line.partition("{")
+    try:
+        value = json.loads(line[len(before) :])
+    except ValueError:
+        return line
+    return before + json.dumps(value, sort_keys=True, separators=(",", ":")) if brace else line
 
 
 def is_content(line: str) -> bool:
@@ -39,19 +48,19 @@ def is_content(line: str) -> bool:
     return bool(plain(line).strip("─ "))
 
 
-def shape(line: str) -> tuple[str, list[str]]:
-    """Return a line without what differs from run to run, and that apart, in order."""
-    variable: list[str] = []
+def shape(line: str) -> tuple[str, list[tuple[str, str]]]:
+    """Return a line without what differs from run to run; and that, with its kind, in order."""
+    variable: list[tuple[str, str]] = []
 
     def put_apart(match: re.Match[str]) -> str:
         kind = match.lastgroup or ""
         if kind == "port" and _PORT.fullmatch(match[0]):
             return match[0]
-        variable.append(match[0])
+        variable.append((kind, match[0]))
         return f"<{kind}>"
 
     def put_pid_apart(match: re.Match[str]) -> str:
-        variable.append(match[1])
+        variable.append(("pid", match[1]))
         return " <pid>"
 
     fixed = _VARIABLE.sub(put_apart, plain(line))
@@ -90,7 +99,7 @@ class Names:
         if told_shape != real_shape:
             return False
         pairs = zip(told_variable, real_variable, strict=True)
-        self.bound |= {t: r for t, r in pairs if t.isalnum()}
+        self.bound |= {name: here for (kind, name), (_, here) in pairs if kind in _NAMES}
         return True
 
     def all_same(self, told: Sequence[str], real: Sequence[str]) -> bool:

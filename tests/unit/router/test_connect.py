@@ -20,7 +20,7 @@ from router.store.connect import (
 from router.store.embedded import EmbeddedServer
 from router.store.link import Link
 from tests.support.fake_store import FakeStore
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, rounds
 
 INFO = b"# Server\r\nredis_version:%b\r\nredis_mode:standalone\r\n"
 
@@ -87,6 +87,20 @@ class TestConnecting:
             await asyncio.wait([attempt])
             assert attempt.cancelled()
             await eventually(lambda: silent.ended == silent.connections)
+
+    async def test_a_cancel_is_never_swallowed_wherever_it_strikes(
+        self, connector: Connector
+    ) -> None:
+        for moment in range(2_000):
+            attempt = asyncio.create_task(connector.connect())
+            await rounds(moment)
+            if attempt.done():
+                await disconnect(attempt.result())
+                return
+            attempt.cancel()
+            await asyncio.wait([attempt])
+            assert attempt.cancelled()
+        raise AssertionError("it never connects")
 
 
 @pytest.mark.parametrize(
