@@ -53,6 +53,15 @@ class Keys:
         return f"{self.prefix}:{{{endpoint}}}:users"
 
     @property
+    def everybody(self) -> str:
+        """Pub/Sub channel of the mode `broadcast`."""
+        return f"{self.prefix}:everybody"
+
+    def channel(self, user: UserId) -> str:
+        """Pub/Sub channel of one user, in the mode `channel`."""
+        return f"{self.prefix}:{{{user}}}:channel"
+
+    @property
     def dead(self) -> str:
         """List, capped: inbox entries that were not envelopes."""
         return f"{self.prefix}:dead"

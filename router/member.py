@@ -25,9 +25,8 @@ from router.store.lease import Leases
 from router.store.link import Link
 from router.store.registry import Registry
 from router.store.resp import pack
-from router.store.routes import RouteTable
+from router.transport.choose import Parts, make_transport
 from router.transport.outbox import Outbox
-from router.transport.routed import RoutedTransport
 
 _EMPTY_POLL_S: Final = 0.02
 
@@ -75,14 +74,9 @@ class Member:
         self.link = Link(connector, "commands", on_up=self._link_up)
         self.registry = Registry(self.link, self.keys, settings.registry)
         self.leases = Leases(self.link, self.keys, settings.lease)
-        self.routes = RouteTable(connector, self.keys, settings.registry)
         waiting = settings.delivery.max_waiting
         self.outbox = Outbox(self.link, self.keys, settings.inbox.max_length, 5 * waiting)
         self.sending = Sending(self.clock, waiting)
-        self.transport = RoutedTransport(
-            self.link, self.routes, self.registry, self.outbox, self.sending.changed
-        )
-        self.sending.transport = self.transport
         self.receipts = Receipts(self.outbox, self.sending.receipts)
         self.endpoint = EndpointKeeper(
             self.leases, settings.lease, self.clock, describe, self._epoch
@@ -98,6 +92,18 @@ class Member:
             self.sending.receipts,
             self.endpoint.check_now,
         )
+        parts = Parts(
+            connector,
+            self.link,
+            self.keys,
+            self.registry,
+            self.outbox,
+            self.sending.changed,
+            self.receiver.deliver,
+            self.receiver.flush,
+        )
+        self.transport = make_transport(settings, parts)
+        self.sending.transport = self.transport
 
     async def open(self) -> None:
         """Connect, and check that the store will do.
@@ -109,7 +115,7 @@ class Member:
         try:
             await self.link.open()
             await self._check_store()
-            await self.routes.open()
+            await self.transport.open()
         except BaseException:
             await self.close()
             raise
@@ -152,7 +158,7 @@ class Member:
         """Disconnect. Whoever still waits for an outcome hears `unknown` when its time is up."""
         await self.endpoint.stop()
         await self.receiver.close()
-        await self.routes.close()
+        await self.transport.close()
         await self.link.close()
         self._opened = False
 

@@ -165,6 +165,21 @@ class Receiver:
         else:
             self._dealt(batch, left)
 
+    def deliver(self, entry: bytes) -> None:
+        """Take one envelope that came by another way than the inbox, and keeps nothing."""
+        try:
+            envelope = decode_envelope(entry)
+        except DecodeError as exc:
+            self._bury(entry, exc)
+            return
+        if type(envelope) is MessageEnvelope:
+            self.received += 1
+            self.recipient.message(envelope)
+
+    def flush(self) -> None:
+        """Write what the envelopes handed to `deliver` have collected."""
+        self.recipient.flush()
+
     def _take(self, envelope: Envelope, first: bool, left: _Dealings) -> None:
         if type(envelope) is MessageEnvelope:
             self.received += 1

@@ -85,7 +85,7 @@ class InboxSettings(Section):
 class DeliverySettings(Section):
     """How messages travel and how long a sender waits."""
 
-    mode: Literal["routed"] = "routed"
+    mode: Literal["routed", "channel", "broadcast"] = "routed"
     timeout_s: Seconds = 5.0
     max_waiting: Count = 20_000
 

@@ -105,6 +105,11 @@ class Link:
         else:
             self._wire.send(data, count, done)
 
+    def write(self, data: bytes) -> None:
+        """Send packed commands whose answers come as push messages; while down do nothing."""
+        if self._wire is not None:
+            self._wire.write(data)
+
     def tell(self, data: bytes) -> bool:
         """Send one packed command that is not answered; return whether the link was up."""
         if self._wire is None:

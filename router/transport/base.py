@@ -168,6 +168,19 @@ class Transport(Protocol):
     confirms: frozenset[Confirm]
     """The levels of confirmation this mode can know."""
 
+    async def open(self) -> None:
+        """Connect what publishing needs.
+
+        Raises:
+            Unavailable, StoreRefused: the store is away or refuses.
+        """
+
+    async def close(self) -> None:
+        """Disconnect; safe before `open` and twice."""
+
+    def store_is_back(self) -> None:
+        """The connection for publishing was lost and is there again."""
+
     def publish(self, parcel: MessageEnvelope, deliveries: Sequence[Delivery]) -> None:
         """Send one message to the users of `deliveries`.
 

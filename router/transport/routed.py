@@ -77,6 +77,14 @@ class RoutedTransport:
         self._in_flight = False
         self._lost: list[Copy] = []
 
+    async def open(self) -> None:
+        """See `Transport.open`."""
+        await self._routes.open()
+
+    async def close(self) -> None:
+        """See `Transport.close`."""
+        await self._routes.close()
+
     async def attach(self, sessions: Sequence[tuple[UserId, Session]]) -> bool:
         """See `Transport.attach`."""
         return await self._registry.register(sessions)

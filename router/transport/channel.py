@@ -1,0 +1,77 @@
+"""Redis Pub/Sub with one channel per user; each node subscribes to the users it holds.
+
+The recipe of Centrifugo and SignalR: cheap and direct, and the sender learns nothing. Subscribed
+with a user's first session here, unsubscribed with the last.
+"""
+
+from collections.abc import Callable, Sequence
+
+from router.codec import MessageEnvelope
+from router.keys import Keys
+from router.model import EndpointId, Session, SessionId, UserId
+from router.store.connect import Connector
+from router.store.link import Link
+from router.store.registry import Registry
+from router.transport.base import Delivery
+from router.transport.pubsub import ACCEPTED_ONLY, Deliver, Publisher, Subscriber
+
+
+class ChannelTransport:
+    """See `transport.base.Transport` for what is promised; this mode only knows `accepted`.
+
+    Args:
+        connector: opens the subscriber's connection.
+        link: the connection publishes travel on.
+        keys: channel names.
+        registry: who is where, for listing only.
+        changed: called with a delivery whenever something was told to it.
+        deliver: takes each envelope for users of this process.
+        flush: called after the envelopes that came together.
+    """
+
+    confirms = ACCEPTED_ONLY
+
+    def __init__(
+        self,
+        connector: Connector,
+        link: Link,
+        keys: Keys,
+        registry: Registry,
+        changed: Callable[[Delivery], None],
+        deliver: Deliver,
+        flush: Callable[[], None],
+    ) -> None:
+        self._keys = keys
+        self._registry = registry
+        self._publisher = Publisher(link, changed)
+        self._subscriber = Subscriber(connector, deliver, flush)
+
+    async def open(self) -> None:
+        """See `Transport.open`; the subscriber connects with the first session."""
+
+    async def close(self) -> None:
+        """See `Transport.close`."""
+        await self._subscriber.close()
+
+    def store_is_back(self) -> None:
+        """See `Transport.store_is_back`; the subscriber looks after itself."""
+
+    def publish(self, parcel: MessageEnvelope, deliveries: Sequence[Delivery]) -> None:
+        """See `Transport.publish`; each user's channel is a publish of its own."""
+        for delivery in deliveries:
+            self._publisher.publish(self._keys.channel(delivery.user), parcel, (delivery,))
+
+    async def attach(self, sessions: Sequence[tuple[UserId, Session]]) -> bool:
+        """See `Transport.attach`: registered, and the channel's subscription confirmed."""
+        if not await self._registry.register(sessions):
+            return False
+        await self._subscriber.subscribe(self._keys.channel(user) for user, _ in sessions)
+        return True
+
+    async def detach(
+        self, user: UserId, endpoint: EndpointId, session: SessionId, *, last_here: bool
+    ) -> None:
+        """See `Transport.detach`."""
+        if last_here:
+            self._subscriber.unsubscribe(self._keys.channel(user))
+        await self._registry.unregister(user, endpoint, session, last_here=last_here)

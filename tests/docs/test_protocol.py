@@ -1,0 +1,86 @@
+"""docs/protocol.md tells what the code does: keys, scripts, envelopes, and what the model has."""
+
+import re
+import runpy
+from typing import Any
+
+import msgspec
+
+from router.codec import VERSION, Answer, KickEnvelope, MessageEnvelope, ReceiptEnvelope
+from router.keys import Keys
+from router.model import EndpointId, UserId
+from router.receiving import _DEAD_LETTERS
+from router.store import scripts
+from tests.support.documents import ROOT, code_in, read
+
+PROTOCOL = read("docs/protocol.md")
+SOURCES = "\n".join(path.read_text() for path in (ROOT / "router").rglob("*.py"))
+
+
+def key_names() -> set[str]:
+    keys = Keys()
+    names: set[str] = set()
+    for name, maker in vars(Keys).items():
+        if isinstance(maker, property):
+            names.add(getattr(keys, name))
+        elif callable(maker) and not name.startswith("_"):
+            names.add(maker(keys, "user" if "user" in maker.__annotations__ else "endpoint"))
+    return names
+
+
+def test_every_key_is_told_and_no_other() -> None:
+    told = [code_in(cell)[0] for cell in PROTOCOL.table("key", "type", "holds", "ends").column("key")]
+    assert set(told) == key_names()
+    assert Keys().open(EndpointId("endpoint")) in told
+    assert Keys().routes(UserId("user")) in told
+
+
+def test_what_is_told_for_later_is_not_there_yet() -> None:
+    later = PROTOCOL.section("What later versions will add")
+    for key in re.findall(r"`sb:\{\w+\}:(\w+)", later):
+        assert f":{key}" not in SOURCES, f"{key} is there by now: tell of it above"
+
+
+def test_every_script_is_told_with_its_keys() -> None:
+    table = PROTOCOL.table("script", "keys", "does")
+    told = {code_in(row[0])[0]: row[1].split(", ") for row in table.rows}
+    real = {}
+    for script in scripts.ALL:
+        header = re.search(r"^-- KEYS +(.*)$", script.source.decode(), re.MULTILINE)
+        assert header is not None
+        real[f"{script.name}.lua"] = re.findall(r"\d ([a-z]+)", header[1])
+    assert told == real
+
+
+def test_every_envelope_is_told_with_its_fields() -> None:
+    table = PROTOCOL.table("kind", "first element", "fields")
+    told = {code_in(row[0])[0]: (int(row[1]), code_in(row[2])) for row in table.rows}
+    kinds: tuple[type[msgspec.Struct], ...] = (MessageEnvelope, ReceiptEnvelope, KickEnvelope)
+    assert told == {
+        kind.__name__: (kind.__struct_config__.tag, list(kind.__struct_fields__)) for kind in kinds
+    }
+    assert {number // 16 for number, _ in told.values()} == {VERSION}
+    assert f"version is {VERSION}." in " ".join(PROTOCOL.prose.split())
+
+
+def test_every_answer_is_told() -> None:
+    table = PROTOCOL.table("answer", "value", "says")
+    assert [(code_in(row[0])[0], int(row[1])) for row in table.rows] == [
+        (answer.name, answer.value) for answer in Answer
+    ]
+
+
+def test_the_bound_of_the_dead_letters_is_told() -> None:
+    assert f"at most {_DEAD_LETTERS:,}" in PROTOCOL.prose
+
+
+class TestModel:
+    def model(self) -> dict[str, Any]:
+        return runpy.run_path(str(ROOT / "docs" / "model" / "explore.py"), run_name="model")
+
+    def test_every_configuration_is_told(self) -> None:
+        told = [code_in(cell)[0] for cell in PROTOCOL.table("configuration", "states", "").column("configuration")]
+        assert told == list(self.model()["CONFIGS"])
+
+    def test_the_mutants_are_counted(self) -> None:
+        assert f"Each of its {len(self.model()['MUTANTS'])} mutants" in PROTOCOL.prose
