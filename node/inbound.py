@@ -64,7 +64,8 @@ class Inbound:
         if frame.key is not None:
             raise Unsupported("key", "idempotency keys are not supported by this version")
         several = not isinstance(frame.to, str)
-        confirm = frame.confirm or (Confirm.ACCEPTED if several else Confirm.DELIVERED)
+        default = Confirm.ACCEPTED if several else None
+        confirm = default if frame.confirm is None else frame.confirm
         names = frame.to if isinstance(frame.to, list) else [frame.to]
         users = [check_user(user, "to") for user in dict.fromkeys(names)]
         draft = self._router.draft(

@@ -28,8 +28,10 @@ from router.codec import Lease
 from router.errors import ServerFailed, Unavailable
 from router.member import Member
 from router.model import EndpointId
+from router.rescue import Rescuer
 from router.settings import Settings
 from router.store.address import resolve
+from router.store.remains import Remains
 
 _GOODBYE_SPREAD_MS: Final = 2_000
 _RETRY_S: Final = 0.5
@@ -66,7 +68,7 @@ class Node:
             settings,
             url,
             describe=self._describe,
-            on_epoch=self._register_again,
+            on_epoch=self._fenced,
             on_store_back=self._store_back,
         )
         self.router = Router(self.member, settings.node.name)
@@ -78,6 +80,16 @@ class Node:
             self._welcome,
             refresh_s=settings.registry.user_ttl_s / 3,
             check_s=settings.node.ping_interval_s,
+        )
+        member = self.member
+        self.rescuer = Rescuer(
+            member.leases,
+            Remains(member.link, member.keys, member.registry),
+            member.forwarder,
+            member.receipts,
+            member.dead,
+            member.endpoint,
+            settings.lease,
         )
         self._sockets = WebSocketContext(
             authenticate=authenticate or dev_authenticate,
@@ -114,6 +126,7 @@ class Node:
             await self.member.close()
             raise
         self.presence.start()
+        self.rescuer.start()
 
     def routes(self) -> list[Any]:
         """Return the Tornado routes of the WebSocket, the API and the pages."""
@@ -176,6 +189,7 @@ class Node:
             self._server.stop()
         for session in self.hub:
             session.close(STOPPING, after_ms=random.randint(0, _GOODBYE_SPREAD_MS))
+        await self.rescuer.stop()
         await self.presence.stop(deadline_s / 2)
         left = await self.member.leave(deadline_s / 2)
         if left:
@@ -215,10 +229,12 @@ class Node:
             delivered_per_second=self._delivered.sample(delivered, now),
         )
 
-    async def _register_again(self, _: EndpointId) -> None:
+    async def _fenced(self, was: EndpointId) -> None:
+        self.rescuer.rescue_own(was)
         self.presence.register_all()
 
     def _store_back(self) -> None:
+        self.rescuer.store_was_away()
         self.presence.register_all()
 
 

@@ -72,6 +72,8 @@ class Presence:
     def arrive(self, session: ClientSession) -> None:
         """Take a new session in and register it; it is welcomed when that has succeeded."""
         self._hub.add(session)
+        self._to_refresh.join(session)
+        self._to_check.join(session)
         self._spawn(self._register(session))
 
     def leave(self, session: ClientSession) -> None:
@@ -117,8 +119,6 @@ class Presence:
             if session.closed:
                 await self._unregister(session, endpoint)
             elif not session.welcomed:
-                self._to_refresh.join(session)
-                self._to_check.join(session)
                 session.welcome(self._welcome(session))
         return True
 
@@ -147,6 +147,9 @@ class Presence:
             if not await self._attach_patiently(part):
                 return
             await asyncio.sleep(random.uniform(0, 0.05))
+        await self._remove_ghosts()
+
+    async def _remove_ghosts(self) -> None:
         ghosts = list(self._ghosts)
         for first in range(0, len(ghosts), _SLICE):
             await asyncio.gather(*(self._unregister(*g) for g in ghosts[first : first + _SLICE]))
@@ -174,6 +177,8 @@ class Presence:
                 due = self._to_refresh.due(passed_s)
                 for first in range(0, len(due), _SLICE):
                     await self._attach_patiently(due[first : first + _SLICE])
+                if self._ghosts and self._member.link.up:
+                    await self._remove_ghosts()
             except Exception:  # noqa: BLE001
                 # The edge of the loop: without it, every session here would fade after the TTL.
                 self.failures += 1

@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from router.aio import UserStatus
-from router.model import Endpoint, OnlineUser, Outcome, SendResult, Session, UserId
+from router.model import Confirm, Endpoint, OnlineUser, Outcome, SendResult, Session, UserId
 
 _Time = Annotated[float, Meta(description="seconds since 1970")]
 _Rate = Annotated[float, Meta(description="per second, over the last heartbeats")]
@@ -116,8 +116,12 @@ class Nodes(Struct, frozen=True):
 
 
 class Stats(Struct, frozen=True):
-    """The whole cluster in figures: the sums over its nodes."""
+    """The whole cluster: how it delivers, and the sums over its nodes."""
 
+    mode: Annotated[str, Meta(description="how messages travel: `delivery.mode`")]
+    confirms: Annotated[
+        list[str], Meta(description="the values of `confirm` that this mode can promise, rising")
+    ]
     nodes: Annotated[int, Meta(description="nodes that are not lost")]
     lost: Annotated[int, Meta(description="nodes whose lease has ended")]
     sessions: Annotated[int, Meta(description="live sessions")]
@@ -201,13 +205,20 @@ def _node(endpoint: Endpoint) -> NodeRow:
     )
 
 
-def stats(endpoints: Sequence[Endpoint]) -> Stats:
-    """Return the sums over the cluster's nodes.
+def stats(endpoints: Sequence[Endpoint], mode: str, confirms: Iterable[Confirm]) -> Stats:
+    """Return how the cluster delivers, and the sums over its nodes.
 
     The inbox of a lost node counts too: what waits there is not gone.
+
+    Args:
+        endpoints: the nodes.
+        mode: `delivery.mode`.
+        confirms: what it can promise.
     """
     lost = sum(endpoint.state == "lost" for endpoint in endpoints)
     return Stats(
+        mode=mode,
+        confirms=[level.name.lower() for level in sorted(confirms)],
         nodes=len(endpoints) - lost,
         lost=lost,
         sessions=sum(endpoint.sessions for endpoint in endpoints),

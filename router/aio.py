@@ -134,7 +134,7 @@ class Router:
         user: str,
         data: Any,
         *,
-        confirm: str | Confirm = Confirm.DELIVERED,
+        confirm: str | Confirm | None = None,
         timeout: float | None = None,
         ttl: float | None = None,
         origin: str = "",
@@ -146,7 +146,8 @@ class Router:
         Args:
             user: whom it is for.
             data: any JSON value; `msgspec.Raw` for one that is encoded already.
-            confirm: how far to wait: accepted, written or delivered.
+            confirm: how far to wait: accepted, written or delivered; None for the furthest that
+                the delivery mode can know.
             timeout: seconds to wait for that; None for `delivery.timeout_s`.
             ttl: seconds after which the message is worthless; None for never.
             origin: the user it is from, shown to the recipient.
@@ -242,7 +243,7 @@ class Router:
     def draft(
         self,
         data: Any,
-        confirm: str | Confirm,
+        confirm: str | Confirm | None,
         timeout: float | None,
         ttl: float | None,
         origin: str,
@@ -258,11 +259,16 @@ class Router:
         return Draft(
             encoded,
             origin=check_user(origin, "from") if origin else "",
-            confirm=Confirm.parse(confirm) if isinstance(confirm, str) else confirm,
+            confirm=self.level(confirm),
             timeout_s=self._timeout_s if timeout is None else timeout,
             ttl_s=ttl,
             id=id,
         )
+
+    def level(self, confirm: str | Confirm | None) -> Confirm:
+        """Return how far a send waits that asks for `confirm`; errors as `send`."""
+        asked = Confirm.parse(confirm) if isinstance(confirm, str) else confirm
+        return self.member.sending.level(asked)
 
     async def join(self) -> None:
         """Have an inbox for receipts; the first call makes it, later ones do nothing."""

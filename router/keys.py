@@ -48,6 +48,14 @@ class Keys:
         """Integer: how many envelopes were ever removed from the inbox."""
         return f"{self.prefix}:{{{endpoint}}}:done"
 
+    def rescued(self, endpoint: EndpointId) -> str:
+        """List: the inbox of a fenced endpoint, on its way through the registry again."""
+        return f"{self.prefix}:{{{endpoint}}}:rescued"
+
+    def rescuer(self, endpoint: EndpointId) -> str:
+        """String with a TTL: token of who rescues the endpoint."""
+        return f"{self.prefix}:{{{endpoint}}}:rescuer"
+
     def users(self, endpoint: EndpointId) -> str:
         """Sorted set, all scores 0: users with a session on the endpoint, in byte order."""
         return f"{self.prefix}:{{{endpoint}}}:users"

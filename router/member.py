@@ -11,8 +11,10 @@ from typing import Final
 from hiredis import ReplyError
 
 from router.codec import Lease
+from router.deadletters import DeadLetters
 from router.endpoint import EndpointKeeper
 from router.errors import SwitchboardError
+from router.forwarding import Forwarder
 from router.keys import Keys
 from router.model import EndpointId
 from router.receipts import Receipts
@@ -50,7 +52,8 @@ class Member:
         settings: of the cluster.
         url: of the store, `redis://`, `rediss://` or `unix://`.
         describe: returns what to say of this process with each heartbeat.
-        on_epoch: awaited when a later epoch was taken: sessions must be registered again.
+        on_epoch: awaited with the endpoint that was fenced when a later epoch has been taken:
+            sessions must be registered again, and that endpoint rescued.
         on_store_back: called when the connection to the store is there again.
     """
 
@@ -81,13 +84,14 @@ class Member:
         self.endpoint = EndpointKeeper(
             self.leases, settings.lease, self.clock, describe, self._epoch
         )
+        self.dead = DeadLetters(self.link, self.keys)
+        self.forwarder = Forwarder(self.registry, self.outbox)
         self.receiver = Receiver(
             connector,
-            self.link,
             self.keys,
             settings.inbox,
-            self.registry,
-            self.outbox,
+            self.forwarder,
+            self.dead,
             self.receipts,
             self.sending.receipts,
             self.endpoint.check_now,
@@ -168,11 +172,12 @@ class Member:
         return [endpoint.endpoint for endpoint in endpoints if endpoint.role == "node"]
 
     async def _epoch(self, endpoint: EndpointId) -> None:
+        fenced = self.sending.own
         self.sending.own = endpoint
         self.receipts.own = endpoint
         await self.receiver.open(endpoint)
-        if self.endpoint.epochs > 1:
-            await self._on_epoch(endpoint)
+        if fenced is not None:
+            await self._on_epoch(fenced)
 
     def _link_up(self) -> None:
         if self._opened:

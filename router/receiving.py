@@ -9,78 +9,29 @@ until then a rescuer may still deliver the copy.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
 
-import msgspec
 import structlog
 
 from router.codec import (
-    MAX_HOPS,
     Answer,
     Envelope,
     KickEnvelope,
     MessageEnvelope,
     ReceiptEnvelope,
     decode_envelope,
-    encode,
 )
+from router.deadletters import DeadLetters
 from router.errors import DecodeError, SwitchboardError
+from router.forwarding import Forwarder
 from router.keys import Keys
-from router.model import EndpointId, SessionId, UserId
+from router.model import EndpointId
 from router.receipts import Receipts
+from router.recipient import Nobody, Recipient
 from router.settings import InboxSettings
 from router.store.connect import Connector
 from router.store.inbox import Batch, InboxReader
-from router.store.link import Link
-from router.store.registry import Registry
-from router.store.resp import pack
-from router.transport.outbox import Outbox, Push
 
-_DEAD_LETTERS: Final = 1_000
-_LOG_EVERY_S: Final = 60.0
 _log = structlog.get_logger()
-
-
-class Recipient(Protocol):
-    """Whoever holds sockets: what a receiver hands its messages to."""
-
-    def message(self, envelope: MessageEnvelope) -> Sequence[tuple[int, Answer]]:
-        """Write a message to the sessions of its users here.
-
-        Good news it answers by itself. Repeats of what a session was written before are dropped.
-
-        Returns:
-            For each user it was not written for: the index in `envelope.users`, and NOT_HERE,
-            DROPPED or EXPIRED.
-        """
-
-    def kick(self, envelope: KickEnvelope) -> int:
-        """Close sessions; return how many."""
-
-    def flush(self) -> None:
-        """Write what the batch's messages have collected for each socket."""
-
-    def sessions_of(self, user: UserId) -> Sequence[SessionId]:
-        """Return the user's sessions here that are alive."""
-
-
-class Nobody:
-    """A recipient without sockets: a process that only sends."""
-
-    def message(self, envelope: MessageEnvelope) -> Sequence[tuple[int, Answer]]:
-        """Find nobody."""
-        return [(index, Answer.NOT_HERE) for index in range(len(envelope.users or ()))]
-
-    def kick(self, envelope: KickEnvelope) -> int:
-        """Close nothing."""
-        return 0
-
-    def flush(self) -> None:
-        """Write nothing."""
-
-    def sessions_of(self, user: UserId) -> Sequence[SessionId]:
-        """Know nobody."""
-        return ()
 
 
 @dataclass(slots=True)
@@ -96,11 +47,10 @@ class Receiver:
 
     Args:
         connector: opens the inbox's connection.
-        link: for look-ups of what is sent on, and dead letters.
         keys: key names.
         settings: of the inbox.
-        registry: where users are.
-        outbox: pushes what is sent on.
+        forwarder: sends on what found nobody.
+        dead: keeps what cannot be read.
         receipts: takes the answers to senders.
         on_receipts: takes the answers to this process's own sends.
         on_fenced: called when the inbox turns out to be closed.
@@ -109,29 +59,33 @@ class Receiver:
     def __init__(
         self,
         connector: Connector,
-        link: Link,
         keys: Keys,
         settings: InboxSettings,
-        registry: Registry,
-        outbox: Outbox,
+        forwarder: Forwarder,
+        dead: DeadLetters,
         receipts: Receipts,
         on_receipts: Callable[[Sequence[int]], None],
         on_fenced: Callable[[], None],
     ) -> None:
-        self._link = link
-        self._keys = keys
-        self._registry = registry
-        self._outbox = outbox
+        self._forwarder = forwarder
+        self._dead = dead
         self._receipts = receipts
         self._on_receipts = on_receipts
         self._reader = InboxReader(connector, keys, settings, self._batch, on_fenced)
         self._sending_on: asyncio.Task[None] | None = None
         self._endpoint = EndpointId("")
-        self._logged_at = float("-inf")
         self.recipient: Recipient = Nobody()
         self.received = 0
-        self.dead_letters = 0
-        self.sent_on = 0
+
+    @property
+    def dead_letters(self) -> int:
+        """Return how many entries could not be used."""
+        return self._dead.count
+
+    @property
+    def sent_on(self) -> int:
+        """Return how many copies were sent on to where their users are."""
+        return self._forwarder.sent_on
 
     async def open(self, endpoint: EndpointId) -> None:
         """Read the inbox of `endpoint` from now on. Raises as `InboxReader.open`."""
@@ -151,7 +105,7 @@ class Receiver:
             try:
                 envelope = decode_envelope(entry)
             except DecodeError as exc:
-                self._bury(entry, exc)
+                self._dead.bury(entry, exc)
                 continue
             try:
                 self._take(envelope, position >= batch.read_before, left)
@@ -170,7 +124,7 @@ class Receiver:
         try:
             envelope = decode_envelope(entry)
         except DecodeError as exc:
-            self._bury(entry, exc)
+            self._dead.bury(entry, exc)
             return
         if type(envelope) is MessageEnvelope:
             self.received += 1
@@ -194,7 +148,7 @@ class Receiver:
 
     def _failed(self, entry: bytes, envelope: Envelope, error: Exception, left: _Dealings) -> None:
         """Keep an envelope that could not be handled; whoever waits for it hears so."""
-        self._bury(entry, error)
+        self._dead.bury(entry, error)
         if type(envelope) is MessageEnvelope and envelope.sender:
             left.negatives += [(envelope.sender, ref, Answer.FAILED) for ref in envelope.refs]
 
@@ -234,10 +188,13 @@ class Receiver:
 
     async def _send_on_all(self, batch: Batch, left: _Dealings) -> None:
         """Follow the users that are not here, then deal with the batch as any other."""
+        endpoint = self._endpoint
         try:
             for envelope, gone, sure in left.bounced:
                 for index in gone:
-                    answer = await self._send_on(envelope, index, sure)
+                    answer = await self._forwarder.send_on(
+                        envelope, index, endpoint, self.recipient.sessions_of, sure=sure
+                    )
                     if answer is not None and envelope.sender:
                         left.negatives.append((envelope.sender, envelope.refs[index], answer))
         except SwitchboardError as exc:
@@ -248,69 +205,3 @@ class Receiver:
             self._reader.again(f"could not send on: {exc!r}")
         else:
             self._dealt(batch, left)
-
-    async def _send_on(self, envelope: MessageEnvelope, index: int, sure: bool) -> Answer | None:
-        """Send one user's copy through the registry again.
-
-        Returns:
-            What to tell the sender once the batch is removed; None when the copy is on its way.
-
-        Raises:
-            SwitchboardError: the store went away in the middle.
-        """
-        assert envelope.users is not None
-        user = UserId(envelope.users[index])
-        closed = self._endpoint
-        for _ in range(MAX_HOPS):
-            keep = self.recipient.sessions_of(user) if closed == self._endpoint else ()
-            routes = await self._registry.forget(user, closed, keep)
-            if not routes.endpoints:
-                return Answer.NOT_HERE if sure else Answer.UNSURE
-            if envelope.hop >= MAX_HOPS:
-                return Answer.UNSURE
-            sure = False
-            onward = msgspec.structs.replace(
-                envelope,
-                hop=envelope.hop + 1,
-                users=[user],
-                refs=envelope.refs[index : index + 1],
-            )
-            results = await self._push_to(routes.endpoints, encode(onward))
-            if Push.PUSHED in results:
-                self.sent_on += 1
-                return None
-            if Push.NOT_OPEN not in results:
-                return Answer.UNSURE  # full: the sender is told, nothing waits here
-            closed = routes.endpoints[results.index(Push.NOT_OPEN)]
-        return Answer.UNSURE
-
-    async def _push_to(self, endpoints: Sequence[EndpointId], envelope: bytes) -> list[Push]:
-        """Push one envelope to each endpoint; raise SwitchboardError when no reply came."""
-        futures = [self._outbox.post(endpoint, envelope) for endpoint in endpoints]
-        results = [await future for future in futures]
-        if Push.LOST in results or Push.UNSENT in results:
-            raise SwitchboardError("the store was lost while a message was sent on")
-        return results
-
-    # ---- what cannot be read ----------------------------------------------------------------
-
-    def _bury(self, entry: bytes, error: Exception) -> None:
-        """Keep what cannot be used for inspection, capped, and go on."""
-        self.dead_letters += 1
-        now = asyncio.get_running_loop().time()
-        if now - self._logged_at >= _LOG_EVERY_S:
-            self._logged_at = now
-            _log.warning(
-                "inbox entry cannot be used; kept as a dead letter",
-                key=self._keys.dead,
-                total=self.dead_letters,
-                error=str(error),
-                exc_info=None if isinstance(error, DecodeError) else error,
-            )
-        data = pack("RPUSH", self._keys.dead, entry[:65_536])
-        data += pack("LTRIM", self._keys.dead, -_DEAD_LETTERS, -1)
-        self._link.send(data, 2, _ignore)
-
-
-def _ignore(_: list[Any] | None) -> None:
-    """A dead letter that cannot be stored is counted and logged; more cannot be done."""

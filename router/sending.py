@@ -86,6 +86,20 @@ class Sending:
         """Return how many deliveries wait for their outcome."""
         return len(self._pending)
 
+    def level(self, confirm: Confirm | None) -> Confirm:
+        """Return how far a sender waits; None means as far as the delivery mode can know.
+
+        Raises:
+            Unsupported: the delivery mode cannot know that much.
+        """
+        known = self.transport.confirms
+        if confirm is None:
+            return max(known)
+        if confirm not in known:
+            words = ", ".join(level.name.lower() for level in sorted(known))
+            raise Unsupported("confirm", f"this delivery mode can only promise: {words}")
+        return confirm
+
     def submit(self, draft: Draft, users: Sequence[UserId], settled: Settled) -> MessageId:
         """Send a message; returns at once.
 
@@ -97,14 +111,8 @@ class Sending:
 
         Returns:
             The message's id.
-
-        Raises:
-            Unsupported: the delivery mode cannot know what `draft.confirm` asks for.
         """
         confirm = draft.confirm
-        if confirm not in self.transport.confirms:
-            known = ", ".join(sorted(level.name.lower() for level in self.transport.confirms))
-            raise Unsupported("confirm", f"this delivery mode can only promise: {known}")
         first = self._next_ref
         self._next_ref += len(users)
         self.sent += len(users)

@@ -33,7 +33,7 @@ class Order:
     """How messages are to be sent; see `Router.send`."""
 
     user: UserId
-    confirm: Confirm
+    confirm: Confirm | None
     timeout_s: float | None
     ttl_s: float | None
     origin: str
@@ -65,8 +65,12 @@ def send(
         bool, typer.Option("--durable", help="Store it for a user who is away.")
     ] = False,
     confirm: Annotated[
-        str, typer.Option(help="How far to wait: accepted, written or delivered.")
-    ] = "delivered",
+        str | None,
+        typer.Option(
+            metavar="LEVEL",
+            help="How far to wait: accepted, written or delivered.  [as far as the mode can know]",
+        ),
+    ] = None,
     timeout: Annotated[
         float | None,
         typer.Option(min=_SHORTEST_S, metavar="SECONDS", help="How long to wait for that.  [5]"),
@@ -93,7 +97,8 @@ def send(
     invocation = begin(config, redis, as_json)
     if key is not None:
         raise Unsupported("--key", "idempotency keys are not supported by this version")
-    order = Order(check_user(user), Confirm.parse(confirm), timeout, ttl, origin, durable)
+    level = Confirm.parse(confirm) if confirm is not None else None
+    order = Order(check_user(user), level, timeout, ttl, origin, durable)
     if data == _STREAM:
         status = run(_send_lines(invocation, order))
     else:
@@ -113,7 +118,7 @@ async def _send_one(invocation: Invocation, order: Order, data: msgspec.Raw) -> 
 
 async def _send_lines(invocation: Invocation, order: Order) -> int:
     async with open_router(invocation) as router:
-        if order.confirm > Confirm.ACCEPTED:
+        if router.level(order.confirm) > Confirm.ACCEPTED:
             await router.join()  # else the first sends would wait for it, and lose their order
         lines = Lines(standard_input, invocation.settings.node.max_message_bytes)
         with Results(invocation.as_json) as results:

@@ -19,8 +19,11 @@ class StatsHandler(ApiHandler):
 
     @operation("Sum up the cluster", source=Source.NOWHERE, takes=NoInput, gives=views.Stats)
     async def get(self, _: NoInput) -> None:
-        """Answer with the sums over the nodes."""
-        self.answer(views.stats(await self.router.nodes()))
+        """Answer with how messages travel, and with the sums over the nodes."""
+        member = self.router.member
+        endpoints = await self.router.nodes()
+        mode = member.settings.delivery.mode
+        self.answer(views.stats(endpoints, mode, member.transport.confirms))
 
 
 class DocumentHandler(ApiHandler):

@@ -36,8 +36,9 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     origin: _From = field(name="from", default=None)
     durable: _Durable = False
     confirm: Annotated[
-        _Confirm, Meta(description="how far to wait: in the inbox, in a socket, proved received")
-    ] = "delivered"
+        _Confirm | None,
+        Meta(description="how far to wait; null for the furthest the delivery mode can know"),
+    ] = None
     timeout_s: _Timeout = None
     ttl_s: _Ttl = None
 

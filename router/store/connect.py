@@ -56,6 +56,9 @@ class Connector:
         """
         # redis-py leaves both calls untyped.
         connection = cast(AbstractConnection, cast(Any, self._pool).make_connection())
+        task = asyncio.current_task()
+        assert task is not None
+        cancels = task.cancelling()
         try:
             async with asyncio.timeout(self._timeout_s):
                 await cast(Any, connection).connect()
@@ -65,6 +68,11 @@ class Connector:
             raise Unavailable(self.address, f"no answer in {self._timeout_s:g} s") from exc
         except (RedisError, OSError) as exc:
             raise Unavailable(self.address, _reason(exc)) from exc
+        if task.cancelling() > cancels:
+            # redis-py sends by `asyncio.wait_for`, which before Python 3.12 swallows a cancel that
+            # comes in the same moment as the end of the write (cpython#86296).
+            await cast(Any, connection).disconnect(nowait=True)
+            raise asyncio.CancelledError
         return connection
 
 

@@ -5,7 +5,7 @@ is a hint: it ends by itself when heartbeats stop, and starts a rescue.
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from hiredis import ReplyError
@@ -66,8 +66,17 @@ class Leases:
             Unavailable, StoreRefused: the store is away or refuses.
         """
         keys = (self._keys.open(endpoint), self._keys.lease(endpoint))
-        answer = await self._link.call(scripts.HEARTBEAT.pack(keys, encode(lease), self._ttl_ms))
-        return None if answer < 0 else int(answer)
+        data = scripts.HEARTBEAT.pack(keys, encode(lease), self._ttl_ms)
+        # Listed again each time: a store that was rolled back, or a rescuer that met us half-way
+        # through `open`, may have taken us off the list.
+        data += pack("SADD", self._keys.endpoints, endpoint)
+        replies = await self._link.ask(data, 2)
+        for reply in replies:
+            if type(reply) is ReplyError:
+                raise translate(reply)
+        if replies[0] < 0:
+            return None
+        return int(replies[0])
 
     async def close(self, endpoint: EndpointId) -> int:
         """End an endpoint if its inbox is empty.
@@ -89,6 +98,22 @@ class Leases:
         """Return every endpoint that has not been cleaned up, sorted."""
         members = await self._link.command("SMEMBERS", self._keys.endpoints)
         return sorted(EndpointId(member.decode()) for member in members)
+
+    async def without_lease(self, endpoints: Sequence[EndpointId]) -> list[EndpointId]:
+        """Return those of `endpoints` whose lease has ended.
+
+        Raises:
+            Unavailable, StoreRefused: the store is away or refuses.
+        """
+        if not endpoints:
+            return []
+        data = b"".join(pack("EXISTS", self._keys.lease(endpoint)) for endpoint in endpoints)
+        replies = await self._link.ask(data, len(endpoints))
+        for reply in replies:
+            if type(reply) is ReplyError:
+                raise translate(reply)
+        pairs = zip(endpoints, replies, strict=True)
+        return [endpoint for endpoint, exists in pairs if not exists]
 
     async def describe(self, endpoints: Iterable[EndpointId]) -> list[Endpoint]:
         """Return what is known of each endpoint, in the order given; closed ones are left out.

@@ -44,6 +44,22 @@ UNREGISTER: Final = _read("unregister")
 FORGET: Final = _read("forget")
 PUSH: Final = _read("push")
 TRIM: Final = _read("trim")
+FENCE: Final = _read("fence")
+SALVAGE: Final = _read("salvage")
+BURY: Final = _read("bury")
 
-ALL: Final = (OPEN, HEARTBEAT, CLOSE, INDEX, REGISTER, UNREGISTER, FORGET, PUSH, TRIM)
+ALL: Final = (
+    OPEN,
+    HEARTBEAT,
+    CLOSE,
+    INDEX,
+    REGISTER,
+    UNREGISTER,
+    FORGET,
+    PUSH,
+    TRIM,
+    FENCE,
+    SALVAGE,
+    BURY,
+)
 LOAD_ALL: Final = b"".join(pack("SCRIPT", "LOAD", script.source) for script in ALL)

@@ -14,7 +14,9 @@ from tests.support.transcripts import PORTS, Names
 
 # Making .venv takes the network and minutes; the one that runs the tests stands in for it. What
 # scripts/demo does after that is what the documents show.
-_READY_VENV = 'cd "$(dirname "${BASH_SOURCE[0]}")/.."; make_venv() { PATH="$PWD/.venv/bin:$PATH"; }\n'
+_READY_VENV = (
+    'cd "$(dirname "${BASH_SOURCE[0]}")/.."; make_venv() { PATH="$PWD/.venv/bin:$PATH"; }\n'
+)
 
 
 def _environment(first_port: int) -> dict[str, str]:

@@ -1,13 +1,12 @@
 """Plays a document: its files are written, its commands run, and what they show is compared."""
 
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from tests.support.documents import Document, Fence
+from tests.support.documents import ROOT, Document, Fence
 from tests.support.processes import wait_until
 from tests.support.terminals import DEADLINE_S, Program, Shell
 from tests.support.transcripts import Names, Step, first_missing, steps
@@ -42,7 +41,6 @@ class Stage:
     def __init__(self, folder: Path, environment: Mapping[str, str], names: Names) -> None:
         self.folder = folder
         self.names = names
-        self.not_run: set[str] = set()
         self._environment = environment
         self._shell = Shell(folder, environment)
         self._programs: dict[str, Program] = {}
@@ -68,8 +66,8 @@ class Stage:
                 self._write(fence)
             elif fence.language == "console":
                 self._console(document, fence)
-        for name, program in self._programs.items():
-            wait_until(lambda p=program: not p.running, f"{document.name} leaves {name} running")
+        ended = [program.has_ended for program in self._programs.values()]
+        wait_until(lambda: all(ask() for ask in ended), f"{document.name} leaves nothing running")
 
     def _write(self, fence: Fence) -> None:
         name = fence.lines[0].removeprefix("# ")
@@ -83,8 +81,8 @@ class Stage:
         for step, after in zip(todo, [*todo[1:], None], strict=True):
             where = f"{document.name}:{step.at}"
             if step.text in NOT_RUN:
-                assert shutil.which(step.text.split()[0], path=str(self._root(document)))
-                self.not_run.add(step.text)
+                program = next(word for word in step.text.split() if "/" in word)
+                assert (ROOT / program).is_file(), f"{where}: there is no {program}"
             elif not stays:
                 self._run(step, where, shows_status=after is not None and after.text == "echo $?")
             elif step.kind == "run" and after is not None and after.kind == "run":
@@ -129,10 +127,6 @@ class Stage:
         except AssertionError:
             said = "\n".join(program.said)
             raise AssertionError(f"{where}: {missing[0]}\nis not in:\n{said}") from None
-
-    @staticmethod
-    def _root(document: Document) -> Path:
-        return document.path.parents[document.name.count("/")]
 
 
 def only_looks(command: str) -> bool:

@@ -2,14 +2,15 @@
 
 import re
 import runpy
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from router.codec import VERSION, Answer, KickEnvelope, MessageEnvelope, ReceiptEnvelope
+from router.deadletters import MAX_DEAD_LETTERS
 from router.keys import Keys
 from router.model import EndpointId, UserId
-from router.receiving import _DEAD_LETTERS
+from router.settings import DeliverySettings
 from router.store import scripts
 from tests.support.documents import ROOT, code_in, read
 
@@ -29,10 +30,19 @@ def key_names() -> set[str]:
 
 
 def test_every_key_is_told_and_no_other() -> None:
-    told = [code_in(cell)[0] for cell in PROTOCOL.table("key", "type", "holds", "ends").column("key")]
+    keys = PROTOCOL.table("key", "type", "holds", "ends").column("key")
+    channels = PROTOCOL.table("channel", "`delivery.mode`", "who listens").column("channel")
+    told = [code_in(cell)[0] for cell in [*keys, *channels]]
     assert set(told) == key_names()
     assert Keys().open(EndpointId("endpoint")) in told
     assert Keys().routes(UserId("user")) in told
+
+
+def test_every_mode_is_told() -> None:
+    modes = get_args(DeliverySettings.model_fields["mode"].annotation)
+    table = PROTOCOL.table("channel", "`delivery.mode`", "who listens")
+    told = [code_in(cell)[0] for cell in table.column("`delivery.mode`")]
+    assert ["routed", *told] == list(modes)
 
 
 def test_what_is_told_for_later_is_not_there_yet() -> None:
@@ -71,7 +81,7 @@ def test_every_answer_is_told() -> None:
 
 
 def test_the_bound_of_the_dead_letters_is_told() -> None:
-    assert f"at most {_DEAD_LETTERS:,}" in PROTOCOL.prose
+    assert f"at most {MAX_DEAD_LETTERS:,}" in PROTOCOL.prose
 
 
 class TestModel:
@@ -79,7 +89,10 @@ class TestModel:
         return runpy.run_path(str(ROOT / "docs" / "model" / "explore.py"), run_name="model")
 
     def test_every_configuration_is_told(self) -> None:
-        told = [code_in(cell)[0] for cell in PROTOCOL.table("configuration", "states", "").column("configuration")]
+        told = [
+            code_in(cell)[0]
+            for cell in PROTOCOL.table("configuration", "states", "").column("configuration")
+        ]
         assert told == list(self.model()["CONFIGS"])
 
     def test_the_mutants_are_counted(self) -> None:

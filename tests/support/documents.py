@@ -111,9 +111,14 @@ class Document:
         """Return what stands between single backticks outside of fences."""
         return _CODE.findall(self.prose)
 
+    @property
+    def tables(self) -> list[Table]:
+        """Return its tables in order."""
+        return _tables(self.prose)
+
     def table(self, *header: str) -> Table:
         """Return the table with exactly these headings; there must be one."""
-        found = [table for table in _tables(self.prose) if table.header == header]
+        found = [table for table in self.tables if table.header == header]
         assert len(found) == 1, f"{self.name} has {len(found)} tables headed {header}"
         return found[0]
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
+from router.orphans import death_signal
+
 PROC: Final = Path("/proc")  # Linux only
 _DEADLINE_S: Final = 30.0
 
@@ -89,6 +91,8 @@ class Switchboard:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # A test run that is killed leaves nothing.
+            preexec_fn=death_signal(signal.SIGTERM),  # noqa: PLW1509 - calls prctl and no more
         )
         self._out: queue.Queue[str] = queue.Queue()
         self.said: list[str] = []

@@ -74,10 +74,9 @@ class Program:
         self.said: list[str] = []
         self._reader = _read(self._process, self._take)
 
-    @property
-    def running(self) -> bool:
-        """Say whether it still runs."""
-        return self._process.poll() is None
+    def has_ended(self) -> bool:
+        """Say whether it runs no more."""
+        return self._process.poll() is not None
 
     def type(self, line: str) -> None:
         """Type a line, with its end."""
@@ -87,9 +86,9 @@ class Program:
 
     def stop(self) -> int:
         """Press Ctrl-C; return the exit status."""
-        if self.running:
+        if not self.has_ended():
             self._process.send_signal(signal.SIGINT)
-        wait_until(lambda: not self.running, f"it stops; it said {self.said}", DEADLINE_S)
+        wait_until(self.has_ended, f"it stops; it said {self.said}", DEADLINE_S)
         self._end()
         return self._process.wait()
 
@@ -131,9 +130,7 @@ def _hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _read(
-    process: "subprocess.Popen[str]", take: Callable[[str | None], None]
-) -> threading.Thread:
+def _read(process: "subprocess.Popen[str]", take: Callable[[str | None], None]) -> threading.Thread:
     """Hand over each line of what the process says, then None; in a thread that is returned."""
     stream = process.stdout
     assert stream is not None

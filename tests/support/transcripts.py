@@ -150,7 +150,8 @@ def steps(lines: Sequence[str], at: int, *, stays: bool) -> list[Step]:
         stays: whether this is a terminal in which a program stays.
     """
     found: list[Step] = []
-    kind, text, shown, begun = "see", "", [], at
+    kind, text, begun = "see", "", at
+    shown: list[str] = []
 
     def close() -> None:
         if kind != "see" or shown:

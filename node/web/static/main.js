@@ -2,9 +2,10 @@
 import { Connection, SendError } from "./connection.js";
 import { chooseAddress, reachable, servedBy } from "./placement.js";
 import { Registry } from "./registry.js";
-import { addressTo, focusCompose, wireCompose } from "./view/compose.js";
+import { addressTo, focusCompose, offerConfirms, wireCompose } from "./view/compose.js";
 import { byId, setText } from "./view/dom.js";
 import { addReceived, addSent, wireMessages } from "./view/messages.js";
+import { explainMode } from "./view/mode.js";
 import { showNodes } from "./view/nodes.js";
 import { showPeople, wirePeople } from "./view/people.js";
 import {
@@ -106,6 +107,8 @@ function registryAnswered() {
   setText(byId("registry-problem"), "");
   byId("cluster").classList.remove("stale");
   offerNodes(registry.nodes, asked.get("node") ?? "");
+  offerConfirms(registry.delivery.confirms);
+  explainMode(registry.delivery.mode);
   suggestUser(redraw());
 }
 

@@ -16,6 +16,8 @@ export class Registry extends EventTarget {
   users = [];
   /** Whether there are more users than the last answer holds. */
   more = false;
+  /** How the cluster delivers: {mode, confirms}; null until it has answered. */
+  delivery = null;
   #prefix = "";
   #failures = 0;
   #timer;
@@ -62,10 +64,12 @@ export class Registry extends EventTarget {
   async #ask() {
     const query = new URLSearchParams({ limit: String(MAX_USERS) });
     if (this.#prefix) query.set("prefix", this.#prefix);
-    const [nodes, users] = await Promise.all([
+    const [nodes, users, delivery] = await Promise.all([
       getJson("/api/v1/nodes"),
       getJson(`/api/v1/users?${query}`),
+      this.delivery ?? getJson("/api/v1/stats"), // it does not change while a cluster runs
     ]);
+    this.delivery = delivery;
     return {
       nodes: current(nodes.nodes).sort(by("name")),
       users: users.users.sort(by("user")),

@@ -59,11 +59,12 @@ class NodesTest(ApiCase):
         self.wait_for(self.beat())
         stats = self.ask("GET", "/api/v1/stats").document
         assert stats.keys() == {
-            *("nodes", "lost", "sessions", "inbox", "received", "delivered"),
+            *("mode", "confirms", "nodes", "lost", "sessions", "inbox", "received", "delivered"),
             *("received_per_second", "delivered_per_second"),
         }
         assert (stats["nodes"], stats["lost"], stats["sessions"]) == (1, 1, 1)
         assert stats["inbox"] == 2
+        assert (stats["mode"], stats["confirms"]) == ("routed", ["accepted", "written", "delivered"])
 
 
 class DocumentTest(ApiCase):

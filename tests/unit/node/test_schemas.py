@@ -10,7 +10,7 @@ from router.errors import InvalidRequest
 def test_a_body_becomes_its_struct_and_data_stays_as_it_was_written() -> None:
     message = from_body(bytearray(b'{"data": {"a" : 1.0} ,"from":"bob"}'), Message)
     assert bytes(message.data) == b'{"a" : 1.0}'
-    assert (message.origin, message.confirm, message.durable) == ("bob", "delivered", False)
+    assert (message.origin, message.confirm, message.durable) == ("bob", None, False)
 
 
 def test_no_body_is_an_empty_object() -> None:

@@ -5,6 +5,7 @@ import msgspec
 from node import views
 from router.aio import UserStatus
 from router.model import (
+    Confirm,
     Endpoint,
     EndpointId,
     MessageId,
@@ -91,8 +92,11 @@ def test_a_node_is_shown_in_the_words_of_the_contract() -> None:
 
 
 def test_stats_sum_up_and_count_what_is_lost_apart() -> None:
-    stats = views.stats([endpoint("n1"), endpoint("n2", count=10), endpoint("n3", "lost", 0)])
+    endpoints = [endpoint("n1"), endpoint("n2", count=10), endpoint("n3", "lost", 0)]
+    stats = views.stats(endpoints, "routed", frozenset(Confirm))
     assert stats == views.Stats(
+        mode="routed",
+        confirms=["accepted", "written", "delivered"],
         nodes=2,
         lost=1,
         sessions=11,
@@ -102,4 +106,5 @@ def test_stats_sum_up_and_count_what_is_lost_apart() -> None:
         received_per_second=2.75,
         delivered_per_second=5.5,
     )
-    assert views.stats([]).nodes == 0
+    nothing = views.stats([], "broadcast", {Confirm.ACCEPTED})
+    assert (nothing.nodes, nothing.confirms) == (0, ["accepted"])

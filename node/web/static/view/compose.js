@@ -46,6 +46,13 @@ export function wireCompose(onSend) {
   describe();
 }
 
+/** @param {string[]} confirms the levels that can be promised; of these, the furthest is chosen */
+export function offerConfirms(confirms) {
+  for (const option of [...confirm.options]) {
+    if (!confirms.includes(option.value)) option.remove();
+  }
+}
+
 function describe() {
   const { isJson } = readData(typed.value);
   const format = isJson ? "Goes out as JSON." : "Goes out as text.";

@@ -1,0 +1,217 @@
+"""Taking over the dead: fence an endpoint whose lease has ended, send its inbox on, clean up.
+
+Resumable at every point, by anybody: a rescuer that dies is followed by another when its token
+ends. A brake keeps an outage of the store from making the nodes execute each other.
+"""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from router.codec import MAX_HOPS, Answer, MessageEnvelope, decode_envelope
+from router.deadletters import DeadLetters
+from router.endpoint import EndpointKeeper
+from router.errors import DecodeError, SwitchboardError
+from router.forwarding import Forwarder
+from router.model import EndpointId, SessionId, UserId
+from router.receipts import Receipts
+from router.settings import LeaseSettings
+from router.store.lease import Leases
+from router.store.remains import Remains, Salvage
+
+_LOOK_S: Final = 3.0
+_SHARE: Final = 5  # at most one endpoint in five is fenced within one lease TTL
+_log = structlog.get_logger()
+
+
+class Brake:
+    """Says whether this process may fence, and how many; pure, the time is passed in.
+
+    Args:
+        ttl_s: of a lease.
+    """
+
+    def __init__(self, ttl_s: float) -> None:
+        self._ttl_s = ttl_s
+        self._quiet_since: float | None = None
+        self._fenced: list[float] = []
+
+    def trouble(self) -> None:
+        """The store was away, or our own lease was: everything seen before means nothing."""
+        self._quiet_since = None
+
+    def quiet(self, now: float) -> None:
+        """The store answers and our lease is held, at `now`, seconds."""
+        if self._quiet_since is None:
+            self._quiet_since = now
+
+    def allows(self, now: float, endpoints: int) -> int:
+        """Return how many of `endpoints` may be fenced at `now`."""
+        if self._quiet_since is None or now - self._quiet_since < self._ttl_s:
+            return 0
+        self._fenced = [at for at in self._fenced if now - at < self._ttl_s]
+        return max(0, max(1, endpoints // _SHARE) - len(self._fenced))
+
+    def fenced(self, now: float) -> None:
+        """One was fenced."""
+        self._fenced.append(now)
+
+
+class Rescuer:
+    """Looks for dead endpoints and rescues them, one at a time.
+
+    Args:
+        leases: the endpoints.
+        remains: what a dead one leaves.
+        forwarder: sends its messages on.
+        receipts: takes the answers to senders.
+        dead: keeps what has been rescued too often.
+        endpoint: our own claim to be alive.
+        settings: the TTL of a lease.
+    """
+
+    def __init__(
+        self,
+        leases: Leases,
+        remains: Remains,
+        forwarder: Forwarder,
+        receipts: Receipts,
+        dead: DeadLetters,
+        endpoint: EndpointKeeper,
+        settings: LeaseSettings,
+    ) -> None:
+        self._leases = leases
+        self._remains = remains
+        self._forwarder = forwarder
+        self._receipts = receipts
+        self._dead = dead
+        self._endpoint = endpoint
+        self._brake = Brake(settings.ttl_s)
+        self._look_s = min(_LOOK_S, settings.ttl_s / 3)
+        self._suspects: set[EndpointId] = set()
+        self._own: list[EndpointId] = []
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.rescued = 0
+        self.failures = 0
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._task = asyncio.create_task(self._look_forever(), name="rescue")
+
+    async def stop(self) -> None:
+        """Stop; what is half done is followed up by another node."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+
+    def store_was_away(self) -> None:
+        """Leases ended because nobody could renew them: fence nobody for one TTL."""
+        self._brake.trouble()
+        self._suspects.clear()
+
+    def rescue_own(self, endpoint: EndpointId) -> None:
+        """Rescue an earlier epoch of our own, now: it is closed already."""
+        self._own.append(endpoint)
+        self._wake.set()
+
+    async def _look_forever(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._look_s * random.uniform(0.8, 1.2)):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            try:
+                await self._look()
+            except SwitchboardError as exc:
+                self.store_was_away()
+                _log.warning("rescue interrupted", error=str(exc))
+            except Exception:  # noqa: BLE001
+                # The edge of the loop: without it the dead would keep their messages for ever.
+                self.failures += 1
+                _log.exception("rescue failed")
+
+    async def _look(self) -> None:
+        """Rescue our own earlier epochs, then those who were without a lease in two looks."""
+        while self._own:
+            await self._rescue(self._own[0])
+            self._own.pop(0)
+        now = asyncio.get_running_loop().time()
+        if not self._endpoint.alive:
+            self.store_was_away()
+            return
+        self._brake.quiet(now)
+        ids = await self._leases.ids()
+        without = set(await self._leases.without_lease(ids)) - {self._endpoint.id}
+        again, self._suspects = without & self._suspects, without
+        for endpoint in sorted(again):
+            now = asyncio.get_running_loop().time()
+            if self._brake.allows(now, len(ids)) == 0:
+                return
+            if await self._rescue(endpoint):
+                self._brake.fenced(now)
+
+    async def _rescue(self, endpoint: EndpointId) -> bool:
+        """Take one endpoint over, from wherever the last rescuer left off.
+
+        Returns:
+            Whether it was fenced by us; False when it is alive or somebody else's.
+        """
+        token = secrets.token_hex(8)
+        if not await self._remains.fence(endpoint, token):
+            return False
+        _log.warning("endpoint is dead, rescuing it", endpoint=endpoint)
+        sent_on = 0
+        while (salvage := await self._remains.read(endpoint)).entries:
+            answers = await self._send_all_on(endpoint, salvage)
+            if not await self._remains.remove(endpoint, token, salvage):
+                return True  # the token ended, and somebody else goes on
+            for sender, ref, answer in answers:
+                self._receipts.add(sender, ref, answer, 0)
+            sent_on += len(salvage.entries)
+        while await self._remains.remove_routes(endpoint):
+            if not await self._remains.remove(endpoint, token, Salvage(salvage.position, [])):
+                return True
+        if await self._remains.bury(endpoint, token):
+            self.rescued += 1
+            self._suspects.discard(endpoint)
+            _log.info("endpoint rescued", endpoint=endpoint, envelopes=sent_on)
+        return True
+
+    async def _send_all_on(
+        self, endpoint: EndpointId, salvage: Salvage
+    ) -> list[tuple[str, int, Answer]]:
+        """Send a batch on; return what to tell senders once it is removed."""
+        answers: list[tuple[str, int, Answer]] = []
+        for entry in salvage.entries:
+            try:
+                envelope = decode_envelope(entry)
+            except DecodeError as exc:
+                self._dead.bury(entry, exc)
+                continue
+            if type(envelope) is not MessageEnvelope or envelope.users is None:
+                continue  # receipts of a dead sender, orders and broadcasts end with it
+            if envelope.hop >= MAX_HOPS:
+                self._dead.bury(entry, DecodeError("rescued or sent on too often"))
+                answers += [(envelope.sender, ref, Answer.UNSURE) for ref in envelope.refs]
+                continue
+            for index in range(len(envelope.users)):
+                # The dead node may have written it: of what finds nobody, nobody can be sure.
+                answer = await self._forwarder.send_on(
+                    envelope, index, endpoint, _nobody, sure=False
+                )
+                if answer is not None and envelope.sender:
+                    answers.append((envelope.sender, envelope.refs[index], answer))
+        return answers
+
+
+def _nobody(_: UserId) -> Sequence[SessionId]:
+    """A dead endpoint holds no session."""
+    return ()

@@ -1,0 +1,120 @@
+"""What a dead endpoint has left in the store, and taking it over step by step.
+
+Every step is checked against the rescuer's token, so two rescuers never undo each other's work: at
+most one batch is sent on twice, and the receiving nodes drop the repeats by id.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hiredis import ReplyError
+
+from router.keys import Keys
+from router.model import EndpointId, UserId
+from router.store import scripts
+from router.store.connect import translate
+from router.store.link import Link
+from router.store.registry import Registry
+from router.store.resp import pack
+
+TOKEN_TTL_MS: Final = 30_000
+_BATCH: Final = 512
+_SLICE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Salvage:
+    """A batch of a rescued inbox.
+
+    Args:
+        position: absolute position of its first envelope.
+        entries: as they lie in the list, head first; [] when nothing is left.
+    """
+
+    position: int
+    entries: list[bytes]
+
+
+class Remains:
+    """Takes over one dead endpoint at a time.
+
+    Args:
+        link: where to ask.
+        keys: key names.
+        registry: removes its routes.
+    """
+
+    def __init__(self, link: Link, keys: Keys, registry: Registry) -> None:
+        self._link = link
+        self._keys = keys
+        self._registry = registry
+
+    async def fence(self, endpoint: EndpointId, token: str) -> bool:
+        """Close the endpoint, or take its rescue over.
+
+        Returns:
+            Whether it is ours now; False when it is alive, or somebody else rescues it.
+
+        Raises:
+            Unavailable, StoreRefused: the store is away or refuses; perhaps fenced.
+        """
+        k = self._keys
+        keys = (k.open(endpoint), k.lease(endpoint), k.inbox(endpoint), k.rescued(endpoint))
+        script = scripts.FENCE.pack((*keys, k.rescuer(endpoint)), token, TOKEN_TTL_MS)
+        return bool(await self._link.call(script) == 1)
+
+    async def read(self, endpoint: EndpointId) -> Salvage:
+        """Return the next batch of the rescued inbox; it stays there until `remove`."""
+        data = pack("GET", self._keys.done(endpoint))
+        data += pack("LRANGE", self._keys.rescued(endpoint), 0, _BATCH - 1)
+        position, entries = await self._checked(data, 2)
+        return Salvage(int(position or 0), entries)
+
+    async def remove(self, endpoint: EndpointId, token: str, salvage: Salvage) -> bool:
+        """Remove a batch that was sent on, and keep the token; an empty one only does the latter.
+
+        Returns:
+            False when the rescue is not ours any more; nothing was removed then.
+        """
+        k = self._keys
+        keys = (k.rescuer(endpoint), k.rescued(endpoint), k.done(endpoint))
+        args = (token, TOKEN_TTL_MS, salvage.position, len(salvage.entries))
+        return bool(await self._link.call(scripts.SALVAGE.pack(keys, *args)))
+
+    async def remove_routes(self, endpoint: EndpointId) -> bool:
+        """Remove the next slice of users' routes that name the endpoint.
+
+        Returns:
+            Whether there may be more.
+        """
+        listing = self._keys.users(endpoint)
+        users = [
+            UserId(name.decode("utf-8", "replace"))
+            for name in await self._link.command("ZRANGE", listing, 0, _SLICE - 1)
+        ]
+        if not users:
+            return False
+        data = b"".join(self._registry.pack_forget(user, endpoint) for user in users)
+        data += pack("ZREM", listing, *users)
+        await self._checked(data, len(users) + 1)
+        return True
+
+    async def bury(self, endpoint: EndpointId, token: str) -> bool:
+        """Remove the last keys of the endpoint and take it off the list.
+
+        Returns:
+            False when the rescue is not ours any more, or something still waits.
+        """
+        k = self._keys
+        keys = (k.rescuer(endpoint), k.rescued(endpoint), k.done(endpoint), k.users(endpoint))
+        if not await self._link.call(scripts.BURY.pack((*keys, k.lease(endpoint)), token)):
+            return False
+        await self._link.command("SREM", k.endpoints, endpoint)
+        return True
+
+    async def _checked(self, data: bytes, count: int) -> list[Any]:
+        replies = await self._link.ask(data, count)
+        for reply in replies:
+            if type(reply) is ReplyError:
+                raise translate(reply)
+        return replies
