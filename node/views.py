@@ -5,8 +5,16 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from router.aio import UserStatus
-from router.model import Confirm, Endpoint, OnlineUser, Outcome, SendResult, Session, UserId
+from router.model import (
+    Confirm,
+    Endpoint,
+    OnlineUser,
+    Outcome,
+    SendResult,
+    Session,
+    UserId,
+    UserStatus,
+)
 
 _Time = Annotated[float, Meta(description="seconds since 1970")]
 _Rate = Annotated[float, Meta(description="per second, over the last heartbeats")]

@@ -1,8 +1,8 @@
 """Switchboard's router: who is where, and how to reach them."""
 
-from router.aio import Router, UserStatus
+from router.aio import Router
 from router.errors import SwitchboardError
-from router.model import Confirm, Outcome, SendResult
+from router.model import Confirm, Outcome, SendResult, UserStatus
 from router.settings import Settings
 
 __all__ = [

@@ -3,30 +3,24 @@
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-import msgspec
-
 from router.codec import MessageEnvelope, encode
+from router.directory import Directory
 from router.errors import InvalidRequest, TooLarge, Unsupported
 from router.kicking import kick
 from router.member import Member
 from router.model import (
     Confirm,
-    Endpoint,
-    MessageId,
-    OnlineUser,
-    Outcome,
     SendResult,
-    Session,
     SessionId,
     UserId,
     check_user,
 )
+from router.results import encode_data, partial_result_of, result_of
 from router.sending import Draft
 from router.settings import Settings, load
 from router.store.address import resolve
@@ -34,35 +28,10 @@ from router.transport.base import Delivery
 from router.transport.outbox import Push
 
 MAX_USERS_PER_CALL: Final = 10_000
-MAX_PAGE: Final = 1_000
-MAX_QUERY: Final = 1_000
 _LEAVE_S: Final = 1.0
-_any_json: Final = msgspec.json.Decoder(msgspec.Raw)
 
 
-@dataclass(frozen=True, slots=True)
-class UserStatus:
-    """One user as the registry knows them.
-
-    Args:
-        user: the user.
-        sessions: live sessions, oldest first.
-        mailbox: stored durable messages.
-        last_seen: when the last session left, seconds since 1970; None while online, or unknown.
-    """
-
-    user: UserId
-    sessions: list[Session]
-    mailbox: int
-    last_seen: float | None
-
-    @property
-    def online(self) -> bool:
-        """Say whether the user has a live session."""
-        return bool(self.sessions)
-
-
-class Router:
+class Router(Directory):
     """The face of Switchboard for asyncio programs.
 
     Use it as an async context manager::
@@ -76,6 +45,7 @@ class Router:
     """
 
     def __init__(self, member: Member, name: str | None = None) -> None:
+        super().__init__(member.registry, member.leases)
         self.member = member
         self._name = name or f"send-{os.getpid()}-{secrets.token_hex(2)}"
         self._max_bytes = member.settings.node.max_message_bytes
@@ -275,68 +245,6 @@ class Router:
         if self.member.endpoint.id is None:
             await self.member.join(self._name)
 
-    # ---- asking -----------------------------------------------------------------------------
-
-    async def sessions(self, user: str) -> list[Session]:
-        """Return a user's live sessions, oldest first; [] when offline."""
-        return await self.member.registry.sessions(check_user(user))
-
-    async def user(self, user: str) -> UserStatus:
-        """Return what is known of one user."""
-        target = check_user(user)
-        sessions = await self.member.registry.sessions(target)
-        seen = None if sessions else await self.member.registry.last_seen(target)
-        return UserStatus(target, sessions, 0, seen)
-
-    async def users(
-        self, *, node: str | None = None, prefix: str = ""
-    ) -> AsyncIterator[OnlineUser]:
-        """Yield the online users in the order of their ids' bytes.
-
-        Args:
-            node: only those with a session on the node of this name.
-            prefix: only ids that begin with it.
-        """
-        cursor: str | None = ""
-        while cursor is not None:
-            page, cursor = await self.page(node=node, prefix=prefix, limit=MAX_PAGE, cursor=cursor)
-            for user in page:
-                yield user
-
-    async def page(
-        self, *, node: str | None = None, prefix: str = "", limit: int = 50, cursor: str = ""
-    ) -> tuple[list[OnlineUser], str | None]:
-        """Return one page of the online users, and the cursor of the next; None at the end.
-
-        Args:
-            node, prefix: see `users`.
-            limit: most users in the page, 1 to 1,000.
-            cursor: of the page before; "" for the first.
-
-        Raises:
-            InvalidRequest: a limit out of range.
-        """
-        if not 1 <= limit <= MAX_PAGE:
-            raise InvalidRequest("limit", f"is 1 to {MAX_PAGE:,}")
-        for field, text in (("prefix", prefix), ("cursor", cursor)):
-            if not text.isprintable():
-                raise InvalidRequest(field, "has no control characters and no lone surrogates")
-        endpoints = await self.member.leases.ids()
-        if node is not None:
-            endpoints = [e for e in endpoints if e.rpartition(".")[0] == node]
-        return await self.member.registry.page(endpoints, prefix, limit, cursor)
-
-    async def locate(self, users: Sequence[str]) -> dict[UserId, list[str]]:
-        """Return, for each of `users` (at most 1,000) that is online, the names of its nodes."""
-        if len(users) > MAX_QUERY:
-            raise InvalidRequest("users", f"has at most {MAX_QUERY:,} users")
-        return await self.member.registry.locate([check_user(user, "users") for user in users])
-
-    async def nodes(self) -> list[Endpoint]:
-        """Return every node that has not been cleaned up, by name; senders are left out."""
-        endpoints = await self.member.leases.describe(await self.member.leases.ids())
-        return [endpoint for endpoint in endpoints if endpoint.role == "node"]
-
     async def kick(self, user: str, *, session: str | None = None, reason: str = "") -> int:
         """Close a user's sessions, wherever they are.
 
@@ -352,40 +260,3 @@ class Router:
         await self.join()
         only = SessionId(session) if session is not None else None
         return await kick(self.member, target, only, reason, self._timeout_s)
-
-
-def encode_data(data: Any) -> bytes:
-    """Return `data` as JSON bytes.
-
-    Raises:
-        InvalidRequest: it is not a JSON value.
-    """
-    try:
-        if isinstance(data, msgspec.Raw):
-            # It is copied as it is into the frames of others.
-            _any_json.decode(str(data, "utf-8"))
-        return msgspec.json.encode(data)
-    except (TypeError, ValueError, RecursionError, OverflowError) as exc:
-        raise InvalidRequest("data", f"is not a JSON value: {exc}") from exc
-
-
-def result_of(message_id: MessageId, delivery: Delivery) -> SendResult:
-    """Return the result of a settled delivery, or raise its error."""
-    if delivery.error is not None:
-        raise delivery.error
-    assert delivery.outcome is not None
-    return SendResult(
-        message_id, delivery.user, delivery.outcome, delivery.sessions, delivery.reason
-    )
-
-
-def partial_result_of(message_id: MessageId, delivery: Delivery) -> SendResult:
-    """Return the result of one delivery of many; an error of the store becomes `busy`.
-
-    Nothing was pushed for this user, and trying again later is right: what `busy` says.
-    """
-    if delivery.error is None:
-        return result_of(message_id, delivery)
-    return SendResult(
-        message_id, delivery.user, Outcome.BUSY, delivery.sessions, str(delivery.error)
-    )

@@ -122,6 +122,28 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class UserStatus:
+    """One user as the registry knows them.
+
+    Args:
+        user: the user.
+        sessions: live sessions, oldest first.
+        mailbox: stored durable messages.
+        last_seen: when the last session left, seconds since 1970; None while online, or unknown.
+    """
+
+    user: UserId
+    sessions: list[Session]
+    mailbox: int
+    last_seen: float | None
+
+    @property
+    def online(self) -> bool:
+        """Say whether the user has a live session."""
+        return bool(self.sessions)
+
+
+@dataclass(frozen=True, slots=True)
 class OnlineUser:
     """One line of the online registry.
 

@@ -19,7 +19,7 @@ from node.cli.common import (
     say,
 )
 from node.cli.text import count, utf8, when
-from router.aio import MAX_PAGE
+from router.directory import MAX_PAGE
 from router.model import check_user
 
 

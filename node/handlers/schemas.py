@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct, field
 
-from router.aio import MAX_PAGE, MAX_QUERY, MAX_USERS_PER_CALL
+from router.aio import MAX_USERS_PER_CALL
+from router.directory import MAX_PAGE, MAX_QUERY
 from router.errors import InvalidRequest
 from router.model import MAX_USER_CHARACTERS, Confirm
 

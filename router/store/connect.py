@@ -40,7 +40,7 @@ class Connector:
             socket_connect_timeout=settings.connect_timeout_s,
             # With a limit here redis-py sends through asyncio.wait_for, which may swallow a cancel
             # (cpython#86296): closing would then wait for ever. `connect` has a limit of its own.
-            socket_timeout=settings.connect_timeout_s,
+            socket_timeout=None,
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
         self._timeout_s = settings.connect_timeout_s
@@ -56,9 +56,6 @@ class Connector:
         """
         # redis-py leaves both calls untyped.
         connection = cast(AbstractConnection, cast(Any, self._pool).make_connection())
-        task = asyncio.current_task()
-        assert task is not None
-        cancels = task.cancelling()
         try:
             async with asyncio.timeout(self._timeout_s):
                 await cast(Any, connection).connect()
@@ -68,11 +65,6 @@ class Connector:
             raise Unavailable(self.address, f"no answer in {self._timeout_s:g} s") from exc
         except (RedisError, OSError) as exc:
             raise Unavailable(self.address, _reason(exc)) from exc
-        if task.cancelling() > cancels:
-            # redis-py sends by `asyncio.wait_for`, which before Python 3.12 swallows a cancel that
-            # comes in the same moment as the end of the write (cpython#86296).
-            await cast(Any, connection).disconnect(nowait=True)
-            raise asyncio.CancelledError
         return connection
 
 

@@ -1,8 +1,9 @@
 """user -> endpoints: the look-up, with a cache that Redis itself keeps right.
 
 The look-ups travel on one connection of their own with CLIENT TRACKING, so any later change of a
-routes key read on it arrives on that same connection, after the reply and in order: when a reply
-is handled, no invalidation of it can have been missed. A lost connection empties the cache.
+routes key read on it arrives on that same connection, after the reply and in order. Replies are
+handled a pipeline at a time: what changed between the first and the last of them is not kept. A
+lost connection empties the cache.
 Source: https://redis.io/docs/latest/develop/clients/client-side-caching/
 """
 
@@ -65,6 +66,9 @@ class RouteTable:
         self._caches = settings.cache
         self._limit = settings.cache_users
         self._cache: dict[UserId, Routes] = {}
+        self._under_way = 0
+        self._changed: set[UserId] = set()  # while look-ups are under way
+        self._all_changed = False
         # The server names the key that changed; cutting its fixed ends off gives the user.
         self._before = len(keys.routes(UserId("")).split("}")[0].encode())
         self._after = len(keys.routes(UserId("")).split("{")[1].encode())
@@ -95,8 +99,14 @@ class RouteTable:
         """
 
         def replied(replies: list[Any] | None) -> None:
-            done(None if replies is None else self._take(users, replies))
+            found = None if replies is None else self._take(users, replies)
+            self._under_way -= 1
+            if self._under_way == 0:
+                self._changed.clear()
+                self._all_changed = False
+            done(found)
 
+        self._under_way += 1
         data = b"".join(pack("HKEYS", self._keys.routes(user)) for user in users)
         self._link.send(data, len(users), replied)
 
@@ -113,6 +123,8 @@ class RouteTable:
         return found
 
     def _keep(self, user: UserId, routes: Routes) -> None:
+        if self._all_changed or user in self._changed:
+            return  # the reply may be older than the change
         if len(self._cache) >= self._limit and user not in self._cache:
             del self._cache[next(iter(self._cache))]  # the oldest entry; it costs one look-up
         self._cache[user] = routes
@@ -127,7 +139,10 @@ class RouteTable:
             return
         if message[1] is None:
             self._cache.clear()
+            self._all_changed = self._under_way > 0
             return
         for key in message[1]:
-            user = key[self._before : len(key) - self._after].decode("utf-8", "replace")
-            self._cache.pop(UserId(user), None)
+            user = UserId(key[self._before : len(key) - self._after].decode("utf-8", "replace"))
+            self._cache.pop(user, None)
+            if self._under_way:
+                self._changed.add(user)

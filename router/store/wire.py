@@ -75,7 +75,7 @@ class Wire(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Write packed commands that the store does not answer; on a lost connection do nothing."""
-        if not self.lost:
+        if not self.lost and not self._given_up:
             self._transport.write(data)
 
     def expect(self, count: int, done: Done) -> None:

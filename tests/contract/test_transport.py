@@ -1,8 +1,8 @@
-"""What `router.transport.base.Transport` promises, for each way of looking users up."""
+"""What the routed `Transport` promises, for each way of looking users up."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,6 +12,7 @@ from router.errors import Unavailable
 from router.model import Confirm, Outcome, SessionId, UserId
 from router.store import scripts
 from router.store.embedded import EmbeddedServer
+from router.transport.routed import RoutedTransport
 from tests.support.cluster import fast_settings
 from tests.support.endpoints import Endpoint, Endpoints, endpoints
 from tests.support.proxy import Fault, Proxy
@@ -144,8 +145,9 @@ async def test_the_cache_holds_what_was_looked_up_and_nothing_without_it(
     await nodes[0].attach("alice")
     await sent(sender, "alice")
     await sent(sender, "nobody")
-    assert (sender.member.routes.cached(UserId("alice")) is not None) is cache
-    assert sender.member.routes.cached(UserId("nobody")) is None
+    cached = cast(RoutedTransport, sender.member.transport)._routes.cached
+    assert (cached(UserId("alice")) is not None) is cache
+    assert cached(UserId("nobody")) is None
 
 
 async def test_a_user_who_moved_is_found_at_the_new_place(

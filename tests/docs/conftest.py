@@ -31,6 +31,8 @@ def _environment(first_port: int) -> dict[str, str]:
         "SWITCHBOARD_NODE__PORT": str(first_port),
         # Counters travel with heartbeats: quick ones save each command that shows them seconds.
         "SWITCHBOARD_LEASE__HEARTBEAT_S": "0.5",
+        # A machine under load may take its time over a document that freezes a node.
+        "SWITCHBOARD_LEASE__TTL_S": "60",
     }
 
 

@@ -18,6 +18,8 @@ _BULK: Final = frozenset(b"$=!")
 _AGGREGATE: Final = frozenset(b"*~>")
 _MAP: Final = frozenset(b"%|")
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST
+# Answered by push messages, which belong to no command.
+_UNANSWERED: Final = frozenset({b"SUBSCRIBE", b"UNSUBSCRIBE"})
 
 
 class Way(Enum):
@@ -33,9 +35,6 @@ class Fault(Enum):
     LOSE_REPLY = auto()  # the store runs it; the connection is reset instead of its reply
     LOSE_COMMAND = auto()  # the connection is reset, and the store never sees it
     HANG = auto()  # the store runs it and nothing after it; nothing comes back, and nothing ends
-
-
-_REPLIES_BEFORE_RESET: Final = {Fault.LOSE_REPLY: 1, Fault.LOSE_COMMAND: 0}
 
 
 def value_end(data: bytes | bytearray, start: int) -> int:
@@ -85,7 +84,6 @@ class Proxy:
         self._budget: dict[Way, int] = {}
         self._gates = {way: asyncio.Event() for way in Way}
         self._port = 0
-        self._refuses = False
         self.delay_s = 0.0
         self.connections = 0
         self.heal()
@@ -251,7 +249,9 @@ class _Pair:
         self.to_store: asyncio.StreamWriter | None = None
         self._commands = 0
         self._replies = 0
+        self._skips_next = False  # CLIENT REPLY SKIP came, which is not answered either
         self._last_reply: int | None = None  # this one, and all after it, never reach the client
+        self._reset_at: int | None = None  # so many replies have come: all is done that should be
         self._fault: Fault | None = None
 
     @property
@@ -263,13 +263,24 @@ class _Pair:
         """Pass one command on, unless its trap springs or one has sprung before."""
         if self._fault is not None:
             return
+        answers = self._answers(command)
         self._fault = self._proxy.spring(command)
         if self._fault is not None:
             self._last_reply = self._commands
+            if self._fault is not Fault.HANG:
+                waits = answers and self._fault is Fault.LOSE_REPLY
+                self._reset_at = self._commands + waits
         if self._fault is not Fault.LOSE_COMMAND:
             self._pass(self.to_store, Way.TO_STORE, command)
-        self._commands += 1
+        self._commands += answers
         self._end_if_due()
+
+    def _answers(self, command: bytes) -> bool:
+        """Say whether the store will answer this command."""
+        skipped = self._skips_next
+        words = command.split(b"\r\n")[2::2]
+        self._skips_next = words == [b"CLIENT", b"REPLY", b"SKIP", b""]
+        return not (skipped or self._skips_next or words[0] in _UNANSWERED)
 
     def reply(self, reply: bytes) -> None:
         """Pass one reply or push message on, unless it is one of those that get lost."""
@@ -304,6 +315,5 @@ class _Pair:
             self.reset(flush=True)
 
     def _end_if_due(self) -> None:
-        if self._fault in _REPLIES_BEFORE_RESET and self._last_reply is not None:
-            if self._replies >= self._last_reply + _REPLIES_BEFORE_RESET[self._fault]:
-                self.reset(flush=True)
+        if self._reset_at is not None and self._replies >= self._reset_at:
+            self.reset(flush=True)

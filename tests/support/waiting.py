@@ -3,13 +3,19 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar, cast, overload
 
 T = TypeVar("T")
 
 _STEP_S: Final = 0.002
 
 
+@overload
+async def eventually(
+    predicate: Callable[[], Awaitable[T]], deadline_s: float = 10.0, what: str = ""
+) -> T: ...
+@overload
+async def eventually(predicate: Callable[[], T], deadline_s: float = 10.0, what: str = "") -> T: ...
 async def eventually(
     predicate: Callable[[], T | Awaitable[T]], deadline_s: float = 10.0, what: str = ""
 ) -> T:

@@ -3,7 +3,6 @@
 import msgspec
 
 from node import views
-from router.aio import UserStatus
 from router.model import (
     Confirm,
     Endpoint,
@@ -15,6 +14,7 @@ from router.model import (
     Session,
     SessionId,
     UserId,
+    UserStatus,
 )
 
 ALICE, BOB = UserId("alice"), UserId("bob")

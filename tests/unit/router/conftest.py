@@ -1,14 +1,12 @@
 """What the tests of the router ask for. Each test has a key prefix of its own."""
 
-import asyncio
-import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import logging
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 import structlog
-import uvloop
 from redis import Redis
 from structlog.typing import EventDict
 
@@ -17,6 +15,7 @@ from router.settings import RedisSettings
 from router.store import link
 from router.store.connect import Connector
 from router.store.embedded import EmbeddedServer
+from tests.support.logs import Logs
 from tests.support.proxy import Proxy
 from tests.support.valkey import ValkeyServer, plain_client, running, wheel_program
 
@@ -25,27 +24,12 @@ hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("steady")
 
 
-def pytest_asyncio_loop_factories(
-    config: pytest.Config, item: pytest.Item
-) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Run on uvloop, as the product does."""
-    return {"uvloop": uvloop.new_event_loop}
-
-
-class Logs:
-    """What was logged in a test. A warning that the test does not expect fails it."""
-
-    def __init__(self, entries: list[EventDict]) -> None:
-        self._entries = entries
-        self._expected: set[str] = set()
+class StrictLogs(Logs):
+    """A warning that the test does not expect fails it, too."""
 
     def expect(self, *events: str) -> None:
         """Allow these events to be logged as warnings or errors."""
         self._expected.update(events)
-
-    def events(self, name: str) -> list[EventDict]:
-        """Return the entries of one event so far."""
-        return [entry for entry in self._entries if entry["event"] == name]
 
     def stray(self) -> list[EventDict]:
         """Return the warnings and errors that nobody expected."""
@@ -57,22 +41,19 @@ class Logs:
 
 
 @pytest.fixture(autouse=True)
-def logs() -> Iterator[Logs]:
+def logs(caplog: pytest.LogCaptureFixture) -> Iterator[StrictLogs]:
     with structlog.testing.capture_logs() as entries:
-        found = Logs(entries)
+        found = StrictLogs(entries)
         yield found
     assert not found.stray()
+    records = [r for when in ("setup", "call") for r in caplog.get_records(when)]
+    assert not [record.getMessage() for record in records if record.levelno >= logging.WARNING]
 
 
 @pytest.fixture(autouse=True)
 def quick_reconnects(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "_FIRST_PAUSE_S", 0.02)
     monkeypatch.setattr(link, "_LONGEST_PAUSE_S", 0.1)
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"t{secrets.token_hex(6)}"
 
 
 @pytest.fixture

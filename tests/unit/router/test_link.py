@@ -19,7 +19,7 @@ from router.store.resp import pack
 from tests.support.fake_store import OK, FakeStore
 from tests.support.proxy import Fault, Proxy
 from tests.support.waiting import eventually, rounds
-from tests.unit.router.conftest import Logs
+from tests.unit.router.conftest import StrictLogs
 
 LOST, GIVEN_UP = "store connection lost", "store connection given up"
 
@@ -41,7 +41,7 @@ async def link(connector: Connector) -> AsyncIterator[Link]:
 
 
 @pytest.fixture
-async def shaky_link(shaky: Connector, logs: Logs) -> AsyncIterator[Link]:
+async def shaky_link(shaky: Connector, logs: StrictLogs) -> AsyncIterator[Link]:
     logs.expect(LOST)
     async with opened(shaky) as found:
         yield found
@@ -113,7 +113,7 @@ class TestOpening:
             await eventually(lambda: silent.ended == silent.connections)
 
     async def test_a_second_attempt_may_succeed(
-        self, proxy: Proxy, shaky: Connector, logs: Logs
+        self, proxy: Proxy, shaky: Connector, logs: StrictLogs
     ) -> None:
         link = Link(shaky, "test")
         await proxy.refuse()
@@ -238,7 +238,7 @@ class TestReconnecting:
         }
 
     async def test_it_connects_again_by_itself_and_tells_its_owner(
-        self, shaky: Connector, proxy: Proxy, events: list[str], told: Any, logs: Logs
+        self, shaky: Connector, proxy: Proxy, events: list[str], told: Any, logs: StrictLogs
     ) -> None:
         logs.expect(LOST)
         async with opened(shaky, **told) as link:
@@ -247,7 +247,7 @@ class TestReconnecting:
             assert await link.command("PING") == b"PONG"
 
     async def test_the_owner_hears_of_a_loss_after_every_caller(
-        self, shaky: Connector, proxy: Proxy, events: list[str], told: Any, logs: Logs
+        self, shaky: Connector, proxy: Proxy, events: list[str], told: Any, logs: StrictLogs
     ) -> None:
         logs.expect(LOST)
         async with opened(shaky, **told) as link:
@@ -267,7 +267,7 @@ class TestReconnecting:
         assert await shaky_link.command("PING") == b"PONG"
 
     async def test_a_new_connection_has_the_scripts_and_the_set_up(
-        self, shaky: Connector, proxy: Proxy, redis: Redis, keys: Keys, logs: Logs
+        self, shaky: Connector, proxy: Proxy, redis: Redis, keys: Keys, logs: StrictLogs
     ) -> None:
         logs.expect(LOST)
         setup = (pack("INCR", keys.dead), 1)
@@ -279,7 +279,7 @@ class TestReconnecting:
             assert all(redis.script_exists(*(script.sha for script in scripts.ALL)))
 
     async def test_a_set_up_that_is_refused_is_tried_again_and_never_called_up(
-        self, logs: Logs, events: list[str], told: Any
+        self, logs: StrictLogs, events: list[str], told: Any
     ) -> None:
         logs.expect(LOST)
         async with FakeStore({b"SCRIPT": OK, b"SETNAME": OK, b"SETUP": OK}) as fake:
@@ -296,7 +296,7 @@ class TestReconnecting:
                 assert link.up
         assert len(logs.events("store connection up again")) == 1
 
-    async def test_why_it_is_down_is_what_callers_hear(self, logs: Logs) -> None:
+    async def test_why_it_is_down_is_what_callers_hear(self, logs: StrictLogs) -> None:
         logs.expect(LOST)
         async with FakeStore({b"SCRIPT": OK, b"SETNAME": OK}) as fake:
             async with opened(Connector(fake.url, RedisSettings())) as link:
@@ -323,7 +323,7 @@ class TestReconnecting:
         assert await shaky_link.command("PING") == b"PONG"
 
     async def test_an_owner_may_give_a_connection_up(
-        self, shaky_link: Link, proxy: Proxy, logs: Logs
+        self, shaky_link: Link, proxy: Proxy, logs: StrictLogs
     ) -> None:
         logs.expect(GIVEN_UP)
         before = proxy.connections
@@ -332,7 +332,7 @@ class TestReconnecting:
         assert logs.events(LOST)[0]["reason"] == "it is of no use"
 
     async def test_giving_up_what_is_down_does_nothing(
-        self, shaky_link: Link, proxy: Proxy, logs: Logs
+        self, shaky_link: Link, proxy: Proxy, logs: StrictLogs
     ) -> None:
         await proxy.refuse()
         await eventually(lambda: not shaky_link.up)
@@ -340,7 +340,7 @@ class TestReconnecting:
         assert logs.events(GIVEN_UP) == []
 
     async def test_a_fault_of_ours_does_not_end_the_keeping(
-        self, shaky: Connector, proxy: Proxy, logs: Logs, monkeypatch: pytest.MonkeyPatch
+        self, shaky: Connector, proxy: Proxy, logs: StrictLogs, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         logs.expect(LOST, "store connection failed")
         async with opened(shaky) as link:
@@ -378,7 +378,7 @@ class TestClosing:
         assert not link.up
 
     async def test_it_can_be_closed_while_it_tries_to_connect(
-        self, shaky: Connector, proxy: Proxy, logs: Logs
+        self, shaky: Connector, proxy: Proxy, logs: StrictLogs
     ) -> None:
         logs.expect(LOST)
         async with opened(shaky) as link:

@@ -19,14 +19,14 @@ from router.transport.outbox import Outbox, Push
 from tests.support.proxy import Fault, Proxy
 from tests.support.valkey import ValkeyServer, plain_client
 from tests.support.waiting import eventually, rounds
-from tests.unit.router.conftest import Logs
+from tests.unit.router.conftest import StrictLogs
 
 N1, N2 = EndpointId("n1.aa"), EndpointId("n2.bb")
 PUSH_SHA = scripts.PUSH.sha.encode()
 
 
 @pytest.fixture
-async def link(shaky: Connector, logs: Logs) -> AsyncIterator[Link]:
+async def link(shaky: Connector, logs: StrictLogs) -> AsyncIterator[Link]:
     logs.expect("store connection lost")
     found = Link(shaky, "outbox")
     await found.open()

@@ -17,7 +17,7 @@ from router.store.wire import Done, Wire
 from tests.support.fake_store import FakeStore
 from tests.support.proxy import Fault, Proxy, Way
 from tests.support.waiting import eventually
-from tests.unit.router.conftest import Logs
+from tests.unit.router.conftest import StrictLogs
 
 
 class Heard:
@@ -353,7 +353,7 @@ class TestNonsense:
 
 class TestFaultsOfOurs:
     async def test_a_fault_in_a_callback_ends_the_wire_and_not_the_process(
-        self, wire: Wire, heard: Heard, logs: Logs
+        self, wire: Wire, heard: Heard, logs: StrictLogs
     ) -> None:
         logs.expect("a reply could not be handled")
 
@@ -368,7 +368,7 @@ class TestFaultsOfOurs:
         assert logs.events("a reply could not be handled")
 
     async def test_a_fault_in_one_callback_keeps_no_other_from_hearing_of_a_loss(
-        self, wire: Wire, heard: Heard, logs: Logs
+        self, wire: Wire, heard: Heard, logs: StrictLogs
     ) -> None:
         logs.expect("a lost reply could not be handled")
 

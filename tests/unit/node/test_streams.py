@@ -1,0 +1,166 @@
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+from tornado.iostream import IOStream, StreamClosedError
+
+from node.streams import TransportStream, adopt
+from tests.support.waiting import eventually, rounds
+
+MAX_FRAME_BYTES = 1_000
+
+
+class Pair:
+    """A stream, and the other end of its connection."""
+
+    def __init__(self, stream: TransportStream, peer: socket.socket) -> None:
+        self.stream = stream
+        self.peer = peer
+
+    async def says(self, data: bytes) -> None:
+        await asyncio.get_running_loop().sock_sendall(self.peer, data)
+
+    async def hears(self, count: int) -> bytes:
+        heard = bytearray()
+        while len(heard) < count:
+            got = await asyncio.get_running_loop().sock_recv(self.peer, count - len(heard))
+            if not got:
+                break
+            heard += got
+        return bytes(heard)
+
+
+def connected() -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname())
+        theirs, _ = server.accept()
+    for end in (ours, theirs):
+        end.setblocking(False)
+    return ours, theirs
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Pair]:
+    ours, theirs = connected()
+    stream = await adopt(IOStream(ours), MAX_FRAME_BYTES)
+    yield Pair(stream, theirs)
+    theirs.close()
+    stream.abort()
+    await rounds()
+
+
+async def test_exactly_what_is_asked_for_is_read(pair: Pair) -> None:
+    await pair.says(b"abcdef")
+    assert await pair.stream.read_bytes(2) == b"ab"
+    assert await pair.stream.read_bytes(3) == b"cde"
+    assert await pair.stream.read_bytes(1) == b"f"
+
+
+async def test_a_read_waits_until_all_has_come(pair: Pair) -> None:
+    reading = asyncio.create_task(pair.stream.read_bytes(4))
+    await pair.says(b"ab")
+    await rounds(5)
+    assert not reading.done()
+    await pair.says(b"cd")
+    assert await reading == b"abcd"
+
+
+async def test_a_partial_read_takes_what_there_is(pair: Pair) -> None:
+    reading = asyncio.create_task(pair.stream.read_bytes(100, partial=True))
+    await rounds()
+    await pair.says(b"ab")
+    assert await reading == b"ab"
+
+
+async def test_what_came_before_the_stream_was_taken_over_is_read_first() -> None:
+    ours, theirs = connected()
+    theirs.sendall(b"first ")
+    before = IOStream(ours)
+    assert await before.read_bytes(1) == b"f"  # the rest lies in Tornado's buffer
+    theirs.sendall(b"second")
+    stream = await adopt(before, MAX_FRAME_BYTES)
+    assert await stream.read_bytes(11) == b"irst second"
+    theirs.close()
+    stream.abort()
+    await rounds()
+
+
+async def test_a_read_ends_with_the_connection(pair: Pair) -> None:
+    reading = asyncio.create_task(pair.stream.read_bytes(4))
+    await pair.says(b"ab")
+    pair.peer.close()
+    with pytest.raises(StreamClosedError):
+        await reading
+    assert pair.stream.closed()
+
+
+async def test_what_came_before_the_end_can_still_be_read(pair: Pair) -> None:
+    await pair.says(b"abcd")
+    pair.peer.close()
+    await eventually(pair.stream.closed)
+    assert await pair.stream.read_bytes(4) == b"abcd"
+    with pytest.raises(StreamClosedError):
+        await pair.stream.read_bytes(1)
+
+
+async def test_a_peer_that_is_not_listened_to_is_held_back_and_nothing_is_lost(pair: Pair) -> None:
+    data = bytes(range(256)) * 40_000
+    saying = asyncio.create_task(pair.says(data))
+    await eventually(lambda: pair.stream._paused_reading)
+    assert not saying.done()
+    assert len(pair.stream._buffer) < 1_000_000
+    heard = bytearray()
+    while len(heard) < len(data):
+        heard += await pair.stream.read_bytes(MAX_FRAME_BYTES, partial=True)
+    assert heard == data
+    await saying
+
+
+async def test_what_is_written_arrives_in_order(pair: Pair) -> None:
+    await pair.stream.write(b"one ")
+    pair.stream.send(b"two")
+    assert await pair.hears(7) == b"one two"
+    assert pair.stream.waiting_bytes == 0
+
+
+async def test_a_write_is_done_when_more_would_be_welcome(pair: Pair) -> None:
+    block = b"x" * 100_000
+    while (last := pair.stream.write(block)).done():
+        pass
+    waiting = pair.stream.waiting_bytes
+    assert waiting > 0
+    draining = asyncio.create_task(pair.hears(10_000_000))
+    await last
+    assert pair.stream.waiting_bytes < waiting
+    draining.cancel()
+
+
+async def test_a_close_lets_what_waits_arrive(pair: Pair) -> None:
+    data = b"x" * 5_000_000
+    pair.stream.send(data)
+    assert pair.stream.waiting_bytes > 0
+    pair.stream.close()
+    assert pair.stream.closed()
+    assert await pair.hears(len(data) + 1) == data
+
+
+async def test_an_abort_throws_away_what_waits(pair: Pair) -> None:
+    pair.stream.send(b"x" * 5_000_000)
+    pair.stream.abort()
+    assert pair.stream.waiting_bytes == 0
+    with pytest.raises(StreamClosedError):
+        pair.stream.write(b"more")
+    pair.stream.send(b"more")
+    with pytest.raises(ConnectionError):  # a reset, since there was more to come
+        while await pair.hears(1_000_000):
+            pass
+        raise ConnectionResetError
+
+
+async def test_writers_are_told_when_the_connection_ends(pair: Pair) -> None:
+    while (last := pair.stream.write(b"x" * 100_000)).done():
+        pass
+    pair.peer.close()
+    await last
+    assert pair.stream.closed()
