@@ -129,11 +129,10 @@ class Node:
         self.rescuer.start()
 
     def routes(self) -> list[Any]:
-        """Return the Tornado routes of the WebSocket, the API and the pages."""
+        """Return the Tornado routes of the WebSocket and the API; `/` is left to you."""
         return [
             (r"/ws", ClientHandler, {"context": self._sockets}),
             *api.routes(self.router, self.not_ready),
-            *pages.routes(),
         ]
 
     def app_settings(self) -> dict[str, Any]:
@@ -159,7 +158,7 @@ class Node:
                 "choose another node.port"
             ) from exc
         self.address = f"{wanted.host}:{sockets[0].getsockname()[1]}"
-        app = tornado.web.Application(self.routes(), **self.app_settings())
+        app = tornado.web.Application([*self.routes(), *pages.routes()], **self.app_settings())
         self._server = HTTPServer(
             app, max_header_size=_HEADER_BYTES, max_body_size=api.MAX_BODY_BYTES
         )

@@ -225,11 +225,11 @@ class ClientSession:
         """
         if self.closed:
             return
-        if self.welcomed and disconnect is not SLOW:
+        if disconnect is not SLOW:
             words = reason or disconnect.reason
             goodbye = Goodbye(words, after_ms) if disconnect.reconnect else Goodbye(words)
-            self._out.append(frame(self.codec.encode(goodbye), binary=self.codec.binary))
             self.flush()
+            self._socket.write(frame(self.codec.encode(goodbye), binary=self.codec.binary))
         self._socket.close(disconnect.code, reason or disconnect.reason)
         self.gone()
 

@@ -186,6 +186,7 @@ class Router(Directory):
         await done.wait()
         if all(delivery.error for delivery in settled):
             result_of(message_id, settled[0])
+        settled.sort(key=lambda delivery: delivery.ref)  # the order of `users`
         return {delivery.user: partial_result_of(message_id, delivery) for delivery in settled}
 
     async def broadcast(self, data: Any, *, origin: str = "") -> int:

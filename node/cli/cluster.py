@@ -101,7 +101,7 @@ def _describe_store(invocation: Invocation, store: EmbeddedServer | None) -> dic
 
 
 def serve(
-    name: Annotated[str | None, typer.Option(help="What it is called.  [n1]")] = None,
+    name: Annotated[str | None, typer.Option(help="What it is called.  \\[n1]")] = None,
     port: Annotated[
         int | None, typer.Option(min=0, max=65_535, help="0 for any free one.  [8001]")
     ] = None,

@@ -88,14 +88,12 @@ class Remains:
             Whether there may be more.
         """
         listing = self._keys.users(endpoint)
-        users = [
-            UserId(name.decode("utf-8", "replace"))
-            for name in await self._link.command("ZRANGE", listing, 0, _SLICE - 1)
-        ]
-        if not users:
+        names = await self._link.command("ZRANGE", listing, 0, _SLICE - 1)
+        if not names:
             return False
+        users = [UserId(name.decode("utf-8", "replace")) for name in names]
         data = b"".join(self._registry.pack_forget(user, endpoint) for user in users)
-        data += pack("ZREM", listing, *users)
+        data += pack("ZREM", listing, *names)  # as they were: whatever they are, they must go
         await self._checked(data, len(users) + 1)
         return True
 

@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from router.errors import ServerFailed
-from scripts.benchmark.children import ChildFailed, Children
-from scripts.benchmark.options import MODES, Mode, Options
-from scripts.benchmark.plan import MIN_SIZE_BYTES
+from scripts.benchmark.options import MODES, Options
 from scripts.benchmark.report import document, show
 from scripts.benchmark.run import Results, Runner
-from scripts.benchmark.store import Stores
+from scripts.measuring.children import ChildFailed, Children
+from scripts.measuring.modes import Mode
+from scripts.measuring.plan import MIN_SIZE_BYTES
+from scripts.measuring.store import Stores
 
 EXIT_FAULTY = 1
 EXIT_INTERRUPTED = 130

@@ -17,9 +17,9 @@ from tornado.iostream import IOStream
 from tornado.web import Application
 from tornado.websocket import WebSocketHandler
 
-from scripts.benchmark.peer import Request, serve
-from scripts.benchmark.plan import Plan, message_frame, user_name
-from scripts.benchmark.websocket import server_text
+from scripts.measuring.peer import Request, serve
+from scripts.measuring.plan import Plan, message_frame, user_name
+from scripts.measuring.websocket import server_text
 
 
 class Socket(WebSocketHandler):

@@ -16,7 +16,7 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from scripts.benchmark.peer import STORE_URL, serve
+from scripts.measuring.peer import STORE_URL, serve
 
 PREFIX = "bench:user:"
 ALIVE = "bench:alive"  # a Pub/Sub reader ends when it has no subscription at all

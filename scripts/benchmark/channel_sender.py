@@ -17,10 +17,10 @@ import uvloop
 from redis.asyncio import Redis
 
 from scripts.benchmark.channel_node import channel_of
-from scripts.benchmark.load import serve_sender
 from scripts.benchmark.options import ONE_BY_ONE
-from scripts.benchmark.peer import STORE_URL
-from scripts.benchmark.plan import Plan, message_frame, user_name
+from scripts.measuring.load import serve_sender
+from scripts.measuring.peer import STORE_URL
+from scripts.measuring.plan import Plan, message_frame, user_name
 
 MAX_CONNECTIONS = 1024  # redis-py's own limit of 100 fails the sends above it
 
@@ -37,11 +37,11 @@ class Publisher:
         self._waiting: list[tuple[str, bytes, asyncio.Future[int]]] = []
         self._filled = asyncio.Event()
 
-    async def send(self, plan: Plan, n: int, user: int, mode: str) -> str:
+    async def send(self, plan: Plan, n: int, user: int, how: str) -> str:
         """Publish message `n` and return `accepted` if a node was subscribed, else `offline`."""
         frame = message_frame(plan, n, user, time.time())
         channel = channel_of(user_name(user))
-        if mode == ONE_BY_ONE:
+        if how == ONE_BY_ONE:
             return "accepted" if await self._redis.publish(channel, frame) else "offline"
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.append((channel, frame, answer))

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from scripts.measuring.modes import Mode, Regime
+
 FULL_OUTSTANDING = 256
 HEADLINE_OUTSTANDING = 128
 ONE_BY_ONE = "one-by-one"
@@ -13,22 +15,6 @@ QUICK_IDLE_SECONDS = 1.0
 _START_SECONDS_PER_PROCESS = 0.35
 _FULL_SECONDS_PER_MESSAGE = {"bare": 0.00002, "channel": 0.00011, "routed": 0.00009}
 _CELL_SECONDS = 0.35
-
-
-@dataclass(frozen=True, slots=True)
-class Mode:
-    """One row of the tables.
-
-    Args:
-        name: what the command line calls it.
-        cluster: whose processes it runs on: `bare`, `channel` or `routed`.
-        confirm: how far each send waits, and the outcome it must have; "" where nobody sends.
-    """
-
-    name: str
-    cluster: str
-    confirm: str = ""
-
 
 MODES = {
     mode.name: mode
@@ -41,29 +27,6 @@ MODES = {
         Mode("delivered", "routed", "delivered"),
     )
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Regime:
-    """How the load is made.
-
-    Args:
-        outstanding: messages under way at once; 0 at a fixed rate.
-        rate: messages per second; 0 at full load.
-    """
-
-    outstanding: int = 0
-    rate: float = 0
-
-    @property
-    def name(self) -> str:
-        """Return `full` or `rate`."""
-        return "rate" if self.rate else "full"
-
-    @property
-    def label(self) -> str:
-        """Return what people read."""
-        return f"{self.rate:g}/s" if self.rate else f"full load, {self.outstanding} outstanding"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from scripts.benchmark.meter import cpu_source
 from scripts.benchmark.options import Options
 from scripts.benchmark.run import Results
-from scripts.benchmark.stats import Spread
 from scripts.benchmark.summary import Row, rows
+from scripts.measuring.meter import cpu_source
+from scripts.measuring.stats import Spread
 
 LIBRARIES = ("tornado", "uvloop", "redis", "hiredis", "msgpack", "msgspec")
 NOTES = (

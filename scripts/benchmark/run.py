@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from itertools import count, groupby
 from pathlib import Path
 
-from scripts.benchmark.cell import Cell, Idle
-from scripts.benchmark.children import Children
-from scripts.benchmark.cluster import Cluster, start_cluster
-from scripts.benchmark.measure import measure, measure_idle
-from scripts.benchmark.options import FULL_OUTSTANDING, Mode, Options, Regime
-from scripts.benchmark.plan import Plan
-from scripts.benchmark.store import Stores
+from scripts.benchmark.cluster import start_cluster
+from scripts.benchmark.options import FULL_OUTSTANDING, Options
+from scripts.measuring.cell import Cell, Idle
+from scripts.measuring.children import Children
+from scripts.measuring.cluster import Cluster
+from scripts.measuring.measure import measure, measure_idle
+from scripts.measuring.modes import Mode, Regime
+from scripts.measuring.plan import Plan
+from scripts.measuring.store import Stores
 
 WARM_UP = -1  # in place of the number of a repeat
 _WARM_UP_PER_USER = 5

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-from scripts.benchmark.cell import Cell
-from scripts.benchmark.options import HEADLINE_OUTSTANDING, ONE_BY_ONE, Mode, Options, Regime
-from scripts.benchmark.stats import Spread, ratios
+from scripts.benchmark.options import HEADLINE_OUTSTANDING, ONE_BY_ONE, Options
+from scripts.measuring.cell import Cell
+from scripts.measuring.modes import Mode, Regime
+from scripts.measuring.stats import Spread, ratios
 
 Figure = Callable[[Cell], float]
 

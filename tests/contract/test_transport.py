@@ -95,7 +95,7 @@ async def test_the_order_holds_while_sends_of_different_kinds_overtake_look_ups(
 ) -> None:
     await nodes[0].attach("alice")
     await nodes[1].attach("bob")
-    tasks = []
+    tasks: list[asyncio.Future[Any]] = []
     for i in range(60):
         tasks.append(asyncio.ensure_future(sender.send("alice", i, confirm="accepted")))
         tasks.append(asyncio.ensure_future(sender.send_many(["bob", "alice"], i + 1_000)))
@@ -280,9 +280,7 @@ async def test_a_node_that_says_nothing_leaves_it_unknown(
     assert sender.member.sending.waiting == 0
 
 
-async def test_accepted_means_it_lies_in_the_inbox(
-    world: Endpoints, sender: Router
-) -> None:
+async def test_accepted_means_it_lies_in_the_inbox(world: Endpoints, sender: Router) -> None:
     stopped = await world.unread("stopped")
     await point_to(world, sender, "alice", stopped)
     before = await world.waiting(stopped)
@@ -362,9 +360,7 @@ async def test_a_repeated_push_reaches_the_node_under_the_same_id(
 # ---- busy ---------------------------------------------------------------------------------------
 
 
-async def test_a_full_inbox_is_busy_and_nothing_is_pushed(
-    world: Endpoints, sender: Router
-) -> None:
+async def test_a_full_inbox_is_busy_and_nothing_is_pushed(world: Endpoints, sender: Router) -> None:
     stopped = await world.unread("stopped")
     await point_to(world, sender, "alice", stopped)
     await fill(world, stopped)
@@ -417,9 +413,7 @@ async def test_attaching_twice_is_attaching_once(
     assert await sender.sessions("alice") == [session]
 
 
-async def test_a_fenced_endpoint_attaches_nobody(
-    world: Endpoints, nodes: list[Endpoint]
-) -> None:
+async def test_a_fenced_endpoint_attaches_nobody(world: Endpoints, nodes: list[Endpoint]) -> None:
     await nodes[0].member.endpoint.stop()
     await world.redis.delete(world.key(nodes[0].id, "open"))
     session = nodes[0].session()

@@ -1,6 +1,7 @@
 """A folder that looks like a checkout to the commands of a document, and the terminals for them."""
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +39,8 @@ def _environment(first_port: int) -> dict[str, str]:
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
-    """Terminals in a fresh checkout; what still runs at the end must stop by itself."""
+    """Terminals in a fresh checkout."""
+    assert shutil.which("curl"), "the documents' commands need curl (Debian: apt install curl)"
     (tmp_path / ".venv").symlink_to(sys.prefix)
     (tmp_path / "config.toml").symlink_to(ROOT / "config.toml")
     (tmp_path / "docs").symlink_to(ROOT / "docs")

@@ -2,9 +2,10 @@
 
 import inspect
 import tomllib
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
+import pytest
 import typer
 
 from node import disconnects, frames, session
@@ -14,7 +15,7 @@ from node.handlers import problem
 from node.handlers.api import TABLE
 from node.handlers.base import Operation
 from node.handlers.openapi import operations_of
-from router import aio, codec, errors, kicking, model
+from router import aio, codec, directory, errors, kicking, model, sync
 from router.aio import Router
 from router.model import OUTCOMES, Outcome
 from router.settings import Settings
@@ -54,8 +55,8 @@ def test_every_limit_is_told() -> None:
             "bytes of one message, either direction": node.max_message_bytes,
             "users in one HTTP send": aio.MAX_USERS_PER_CALL,
             "users in one send frame": frames.MAX_USERS_PER_FRAME,
-            "users in one page of the registry": aio.MAX_PAGE,
-            "users in one query": aio.MAX_QUERY,
+            "users in one page of the registry": directory.MAX_PAGE,
+            "users in one query": directory.MAX_QUERY,
             "envelopes in one inbox": SETTINGS.inbox.max_length,
             "bytes that wait for one client": node.max_waiting_bytes,
             "sends of one process that wait for their outcome": SETTINGS.delivery.max_waiting,
@@ -152,22 +153,28 @@ class TestFrames:
         ]
 
 
-def test_every_call_of_a_router_is_told() -> None:
-    told = [
-        code_in(cell)[0].partition("(")[0] for cell in API.table("call", "gives").column("call")
-    ]
-    inside = {"draft", "join", "level"}  # for the node, which is built on a Router
-    real = {name for name in vars(Router) if not name.startswith("_")} - inside
-    assert {name.removeprefix("Router.") for name in told} == real
-    for name in told:
-        wanted = code_in(API.table("call", "gives").column("call")[told.index(name)])[0]
-        signature = inspect.signature(getattr(Router, name.removeprefix("Router.")))
-        needed = [
-            parameter.name
-            for parameter in signature.parameters.values()
-            if parameter.default is parameter.empty and parameter.name != "self"
-        ]
-        assert wanted == f"{name}({', '.join(needed)})"
+def calls_of(router: type) -> set[str]:
+    return {name for name, _ in inspect.getmembers(router) if not name.startswith("_")}
+
+
+class TestRouter:
+    TOLD: ClassVar = [code_in(cell)[0] for cell in API.table("call", "gives").column("call")]
+
+    def test_every_call_is_told(self) -> None:
+        inside = {"draft", "join", "level"}  # for the node, which is built on a Router
+        names = {call.partition("(")[0].removeprefix("Router.") for call in self.TOLD}
+        assert names == calls_of(Router) - inside
+
+    def test_the_blocking_one_has_the_same_calls(self) -> None:
+        names = {call.partition("(")[0].removeprefix("Router.") for call in self.TOLD}
+        assert names == calls_of(sync.Router)
+
+    @pytest.mark.parametrize("call", TOLD)
+    def test_each_is_told_with_the_arguments_it_must_have(self, call: str) -> None:
+        name = call.partition("(")[0].removeprefix("Router.")
+        parameters = inspect.signature(getattr(Router, name)).parameters.values()
+        needed = [p.name for p in parameters if p.default is p.empty and p.name != "self"]
+        assert call.removeprefix("Router.") == f"{name}({', '.join(needed)})"
 
 
 def test_every_command_is_told() -> None:

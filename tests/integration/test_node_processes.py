@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 from router.codec import MessageEnvelope, decode_envelope
 from router.model import Outcome
@@ -13,7 +14,7 @@ from tests.support.waiting import eventually
 PATIENT = {"ttl_s": 60.0, "heartbeat_s": 0.5}
 
 
-async def waiting_in(cluster: ProcessCluster, node: NodeProcess) -> list[int]:
+async def waiting_in(cluster: ProcessCluster, node: NodeProcess) -> list[Any]:
     """Return the data of the messages that wait in a node's inbox."""
     envelopes = [decode_envelope(entry) for entry in await cluster.inbox(node)]
     return [json.loads(e.data) for e in envelopes if isinstance(e, MessageEnvelope)]

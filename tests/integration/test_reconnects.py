@@ -82,8 +82,8 @@ async def test_after_any_sequence_of_connects_closes_and_moves_the_registry_is_r
     cluster: Cluster, steps: list[tuple[str, int, int, bool]]
 ) -> None:
     crowd = Crowd(cluster)
-    for what, number, node, pause in steps:
-        crowd.step(what, number, node)
+    for what, number, place, pause in steps:
+        crowd.step(what, number, place)
         if pause:
             await asyncio.sleep(0)
     here = await crowd.settle()

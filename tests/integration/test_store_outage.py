@@ -62,8 +62,7 @@ async def test_sends_fail_at_once_while_the_store_is_away(
             with pytest.raises(Unavailable) as caught:
                 await router.send("alice", 2, timeout=60.0)
         assert own_store.address.socket in caught.value.address
-        answer = await alice.connection.send('{"type":"send","ref":7,"to":"alice","data":1}')
-        assert answer is None
+        await alice.send(type="send", ref=7, to="alice", data=1)
         await alice.expect("message")
         answer = await alice.expect("error")
         assert (answer["code"], answer["ref"]) == ("unavailable", 7)
@@ -148,9 +147,19 @@ class Load:
             number += 1
             await asyncio.sleep(0.002)
 
-    def told(self, outcome: Outcome) -> int:
-        """Return how many messages ended in a word."""
-        return sum(word is outcome for words in self.outcomes.values() for word in words.values())
+    async def delivers(self) -> None:
+        """Wait until some more messages were delivered."""
+        wanted = self._delivered() + 50
+        await eventually(lambda: self._delivered() > wanted, what="messages are delivered")
+
+    async def fails(self) -> None:
+        """Wait until one more send has failed."""
+        before = self.errors["unavailable"]
+        await eventually(lambda: self.errors["unavailable"] > before, what="sends fail")
+
+    def _delivered(self) -> int:
+        words = (word for words in self.outcomes.values() for word in words.values())
+        return sum(word is Outcome.DELIVERED for word in words)
 
 
 @pytest.mark.parametrize("wiped", [False, True], ids=["with its data", "emptied"])
@@ -164,14 +173,11 @@ async def test_under_load_each_word_is_true_and_sends_succeed_again(
         load = Load(router, users)
         load.start()
         for _ in range(2):
-            before = load.told(Outcome.DELIVERED)
-            await eventually(lambda: load.told(Outcome.DELIVERED) > before + 50)
-            errors = load.errors["unavailable"]
+            await load.delivers()
             await store_stops(own_store, outage, router)
-            await eventually(lambda: load.errors["unavailable"] > errors)
+            await load.fails()
             await store_starts(own_store, wiped=wiped)
-            before = load.told(Outcome.DELIVERED)
-        await eventually(lambda: load.told(Outcome.DELIVERED) > before + 50)
+        await load.delivers()
         await load.stop()
         await all_well(outage, clients)
     assert set(load.errors) <= {"unavailable", "store_refused"}

@@ -1,4 +1,4 @@
-"""WebSocket clients of tests: the one of `websockets`, and one that reads only when it is told to."""
+"""WebSocket clients: the one of `websockets`, and one that reads only when it is told to."""
 
 import asyncio
 import json
@@ -109,7 +109,8 @@ class Client:
     async def nothing_came(self) -> bool:
         """Say whether nothing waits here, with a `ping` frame as the end of what may have come."""
         await self.send(type="ping")
-        return (await self.read())["type"] == "pong"
+        frame = await self.read()
+        return bool(frame["type"] == "pong")
 
     async def close(self) -> None:
         """Say goodbye. Idempotent."""
@@ -201,20 +202,16 @@ class RawClient:
         while True:
             frame = await self.frame()
             if frame.opcode is Opcode.TEXT:
-                return cast(Received, json.loads(frame.data))
+                return cast(Received, json.loads(bytes(frame.data)))
 
     async def _receive(self) -> bool:
         data = await asyncio.get_running_loop().sock_recv(self._socket, 65_536)
         if not data:
             return False
         self._protocol.receive_data(data)
-        self._frames += [event for event in self._protocol.events_received() if is_frame(event)]
+        events = self._protocol.events_received()
+        self._frames += [event for event in events if isinstance(event, Frame)]
         return True
-
-
-def is_frame(event: object) -> bool:
-    """Say whether an event of the protocol is a frame, and not the handshake."""
-    return isinstance(event, Frame)
 
 
 def parse_frames(data: bytes) -> list[Frame]:

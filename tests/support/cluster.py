@@ -47,8 +47,11 @@ def fast_settings(prefix: str, **overrides: Overrides) -> Settings:
     return Settings.model_validate(sections)
 
 
-def plain_redis(url: str) -> "Redis":
-    """Return an asyncio client nobody of ours wrote, for looking and for doing harm."""
+def plain_redis(url: str) -> Any:
+    """Return a `redis.asyncio.Redis`, which nobody of ours wrote, for looking and doing harm.
+
+    Its methods' types are unions over all of its settings, and help nobody.
+    """
     return Redis.from_url(
         url,
         retry=Retry(NoBackoff(), 0),

@@ -76,8 +76,8 @@ class Endpoint:
             elif self.answer in (Answer.DROPPED, Answer.EXPIRED):
                 missed.append((index, self.answer))
             elif envelope.sender and not self.silent:
-                asked = Answer.DELIVERED if envelope.confirm == Confirm.DELIVERED else Answer.WRITTEN
-                answer = self.answer or asked
+                proof = envelope.confirm == Confirm.DELIVERED
+                answer = self.answer or (Answer.DELIVERED if proof else Answer.WRITTEN)
                 self.member.receipts.add(envelope.sender, envelope.refs[index], answer, 1)
         return missed
 

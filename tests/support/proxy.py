@@ -279,7 +279,7 @@ class _Pair:
         """Say whether the store will answer this command."""
         skipped = self._skips_next
         words = command.split(b"\r\n")[2::2]
-        self._skips_next = words == [b"CLIENT", b"REPLY", b"SKIP", b""]
+        self._skips_next = words == [b"CLIENT", b"REPLY", b"SKIP"]
         return not (skipped or self._skips_next or words[0] in _UNANSWERED)
 
     def reply(self, reply: bytes) -> None:

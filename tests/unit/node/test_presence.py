@@ -28,7 +28,7 @@ class World:
             settings,
             url,
             on_epoch=self._register_again,
-            on_store_back=lambda: self.presence.register_all(),
+            on_store_back=self._store_back,
         )
         self.hub: Hub[ClientSession] = Hub()
         self.presence = Presence(
@@ -38,6 +38,9 @@ class World:
         self.sessions = Sessions(on_close=self.presence.leave)
 
     async def _register_again(self, _: EndpointId) -> None:
+        self.presence.register_all()
+
+    def _store_back(self) -> None:
         self.presence.register_all()
 
     @property
@@ -138,9 +141,7 @@ async def test_a_session_is_welcomed_once_it_is_registered(world: World, looks: 
     assert [said["type"] for said in socket.said()] == ["welcome"]
 
 
-async def test_it_is_not_welcomed_before(
-    behind_proxy: World, proxy: Proxy, looks: Store
-) -> None:
+async def test_it_is_not_welcomed_before(behind_proxy: World, proxy: Proxy, looks: Store) -> None:
     proxy.hold(Way.TO_CLIENT)
     session, socket = behind_proxy.arrive()
 
@@ -226,8 +227,7 @@ async def test_users_come_and_go_in_numbers_and_the_registry_follows(
     made = [world.arrive(f"u{number % 20}")[0] for number in range(200)]
     for session in made[::2]:
         session.gone()
-    for session in made[1::2]:
-        await eventually(lambda session=session: session.welcomed)
+    await eventually(lambda: all(session.welcomed for session in made[1::2]))
     await world.presence.stop(5.0)
     for number in range(20):
         left = {world.field(s) for s in made[1::2] if s.user == f"u{number}"}

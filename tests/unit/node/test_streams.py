@@ -24,7 +24,10 @@ class Pair:
     async def hears(self, count: int) -> bytes:
         heard = bytearray()
         while len(heard) < count:
-            got = await asyncio.get_running_loop().sock_recv(self.peer, count - len(heard))
+            try:
+                got = await asyncio.get_running_loop().sock_recv(self.peer, count - len(heard))
+            except ConnectionResetError:
+                break
             if not got:
                 break
             heard += got
@@ -152,10 +155,7 @@ async def test_an_abort_throws_away_what_waits(pair: Pair) -> None:
     with pytest.raises(StreamClosedError):
         pair.stream.write(b"more")
     pair.stream.send(b"more")
-    with pytest.raises(ConnectionError):  # a reset, since there was more to come
-        while await pair.hears(1_000_000):
-            pass
-        raise ConnectionResetError
+    assert len(await pair.hears(5_000_000)) < 5_000_000
 
 
 async def test_writers_are_told_when_the_connection_ends(pair: Pair) -> None:

@@ -12,9 +12,10 @@ from structlog.typing import EventDict
 
 from router.keys import Keys
 from router.settings import RedisSettings
-from router.store import link
+from router.store import link as link_module
 from router.store.connect import Connector
 from router.store.embedded import EmbeddedServer
+from router.store.link import Link
 from tests.support.logs import Logs
 from tests.support.proxy import Proxy
 from tests.support.valkey import ValkeyServer, plain_client, running, wheel_program
@@ -52,8 +53,8 @@ def logs(caplog: pytest.LogCaptureFixture) -> Iterator[StrictLogs]:
 
 @pytest.fixture(autouse=True)
 def quick_reconnects(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "_FIRST_PAUSE_S", 0.02)
-    monkeypatch.setattr(link, "_LONGEST_PAUSE_S", 0.1)
+    monkeypatch.setattr(link_module, "_FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr(link_module, "_LONGEST_PAUSE_S", 0.1)
 
 
 @pytest.fixture
@@ -97,3 +98,22 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServe
     folder: Path = tmp_path_factory.mktemp("s")
     with running(wheel_program(), folder) as server:
         yield server
+
+
+@pytest.fixture
+async def plain_link(connector: Connector) -> AsyncIterator[Link]:
+    """A connection that nobody harms."""
+    found = Link(connector, "test")
+    await found.open()
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+async def shaky_link(shaky: Connector, logs: StrictLogs) -> AsyncIterator[Link]:
+    """A connection through the proxy."""
+    logs.expect("store connection lost")
+    found = Link(shaky, "test")
+    await found.open()
+    yield found
+    await found.close()

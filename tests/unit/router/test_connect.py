@@ -57,7 +57,7 @@ class TestConnecting:
 
     async def test_a_wrong_password_is_refused_and_not_shown(self, store: EmbeddedServer) -> None:
         url = f"redis://:hunter2@127.0.0.1:{store.address.port}"
-        with pytest.raises(StoreRefused, match="(?i)pass") as caught:
+        with pytest.raises(StoreRefused, match=r"(?i)pass") as caught:
             await Connector(url, RedisSettings()).connect()
         assert "hunter2" not in str(caught.value)
 

@@ -51,7 +51,7 @@ def others() -> set[asyncio.Task[Any]]:
     """Return the tasks beside the test's own, and those of the proxy."""
     return {
         task
-        for task in asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
+        for task in asyncio.all_tasks() - {asyncio.current_task()}
         if task.get_name().startswith("link")
     }
 

@@ -54,7 +54,8 @@ class Results:
         self.all.append((arg, result))
 
     def of(self, arg: Any) -> Push:
-        return dict(self.all)[arg]
+        found: Push = dict(self.all)[arg]
+        return found
 
     @property
     def kinds(self) -> set[Push]:

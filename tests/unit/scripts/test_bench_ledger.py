@@ -1,7 +1,7 @@
 import msgspec
 
-from scripts.benchmark.ledger import Arrival, Receipts, check
-from scripts.benchmark.plan import Plan, message_frame
+from scripts.measuring.ledger import Arrival, Receipts, check
+from scripts.measuring.plan import Plan, message_frame
 
 PLAN = Plan(run=7, seed=1, users=10, messages=20, size_bytes=100)
 USERS = PLAN.recipients()

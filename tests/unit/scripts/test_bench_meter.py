@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from router.store.embedded import EmbeddedServer
-from scripts.benchmark.meter import (
+from scripts.measuring.meter import (
     NANOSECONDS,
     Reading,
     StoreCount,

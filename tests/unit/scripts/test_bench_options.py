@@ -2,7 +2,8 @@ import pytest
 import typer
 
 from scripts.benchmark.__main__ import parse_modes, parse_nodes
-from scripts.benchmark.options import MODES, Options, Regime
+from scripts.benchmark.options import MODES, Options
+from scripts.measuring.modes import Regime
 
 
 def test_modes_take_turns_within_each_repeat() -> None:

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from scripts.benchmark.plan import MIN_SIZE_BYTES, Plan, message_frame, user_name
+from scripts.measuring.plan import MIN_SIZE_BYTES, Plan, message_frame, user_name
 
 PLAN = Plan(run=7, seed=1, users=10, messages=1000, size_bytes=100)
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from scripts.benchmark.stats import Spread, percentile, ratios
+from scripts.measuring.stats import Spread, percentile, ratios
 
 
 def test_a_spread_has_the_middle_and_both_ends() -> None:

@@ -2,7 +2,9 @@ from typing import Any
 
 import pytest
 
-from scripts.benchmark.cell import (
+from scripts.benchmark.options import MODES, Options
+from scripts.benchmark.summary import rows
+from scripts.measuring.cell import (
     Cell,
     Cost,
     Flow,
@@ -13,11 +15,10 @@ from scripts.benchmark.cell import (
     flow_of,
     ledger_of,
 )
-from scripts.benchmark.meter import Reading, StoreCount
-from scripts.benchmark.options import MODES, Options, Regime
-from scripts.benchmark.plan import Plan
-from scripts.benchmark.stats import Spread
-from scripts.benchmark.summary import rows
+from scripts.measuring.meter import Reading, StoreCount
+from scripts.measuring.modes import Regime
+from scripts.measuring.plan import Plan
+from scripts.measuring.stats import Spread
 
 RATE = Regime(rate=500)
 CLEAN = Ledger(0, 0, 0, 0, 0, 0, {})

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.benchmark import websocket
-from scripts.benchmark.websocket import ProtocolError, pong, server_text, split_frames
+from scripts.measuring import websocket
+from scripts.measuring.websocket import ProtocolError, pong, server_text, split_frames
 
 ACCEPTED = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

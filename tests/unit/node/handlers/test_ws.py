@@ -1,6 +1,7 @@
 import json
 from typing import Any, cast
 
+import pytest
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.testing import AsyncHTTPTestCase, gen_test
 from tornado.web import Application
@@ -69,14 +70,13 @@ class WebSocketTest(AsyncHTTPTestCase):
         return client
 
     async def refusal(self, query: str, **headers: str) -> tuple[int, dict[str, Any]]:
-        try:
+        with pytest.raises(HTTPClientError) as caught:
             await self.connect(query, **headers)
-        except HTTPClientError as exc:
-            assert exc.response is not None
-            self.retry_after = exc.response.headers.get("Retry-After")
-            problem = "problem+json" in exc.response.headers.get("Content-Type", "")
-            return exc.code, json.loads(exc.response.body) if problem else {}
-        raise AssertionError("it was let in")
+        answer = caught.value.response
+        assert answer is not None
+        self.retry_after = answer.headers.get("Retry-After")
+        problem = "problem+json" in answer.headers.get("Content-Type", "")
+        return answer.code, json.loads(answer.body) if problem else {}
 
     async def all_leave(self) -> None:
         for client in self.clients:
@@ -89,15 +89,15 @@ class WebSocketTest(AsyncHTTPTestCase):
     async def test_a_session_is_what_the_handshake_said(self) -> None:
         await self.connect("?user=alice&device=phone")
         session = await self.door.session()
-        self.assertEqual((session.user, session.device), ("alice", "phone"))
-        self.assertEqual((session.address, session.closed), ("127.0.0.1", False))
-        self.assertEqual(session.codec.protocol, JSON_PROTOCOL)
+        assert (session.user, session.device) == ("alice", "phone")
+        assert (session.address, session.closed) == ("127.0.0.1", False)
+        assert session.codec.protocol == JSON_PROTOCOL
         await self.all_leave()
 
     @gen_test
     async def test_a_device_without_a_name_is_the_default_one(self) -> None:
         await self.connect("?user=alice")
-        self.assertEqual((await self.door.session()).device, "default")
+        assert (await self.door.session()).device == "default"
         await self.all_leave()
 
     @gen_test
@@ -105,58 +105,58 @@ class WebSocketTest(AsyncHTTPTestCase):
         for _ in range(3):
             await self.connect("?user=alice")
         await eventually(lambda: len(self.door.here) == 3)
-        self.assertEqual(len({session.id for session in self.door.here}), 3)
+        assert len({session.id for session in self.door.here}) == 3
         await self.all_leave()
 
     @gen_test
     async def test_the_first_subprotocol_of_ours_is_taken(self) -> None:
         client = await self.offer("?user=alice", ["chat", MSGPACK_PROTOCOL, JSON_PROTOCOL])
-        self.assertEqual(client.selected_subprotocol, MSGPACK_PROTOCOL)
-        self.assertEqual((await self.door.session()).codec.protocol, MSGPACK_PROTOCOL)
+        assert client.selected_subprotocol == MSGPACK_PROTOCOL
+        assert (await self.door.session()).codec.protocol == MSGPACK_PROTOCOL
         await self.all_leave()
 
     @gen_test
     async def test_a_client_that_names_none_of_ours_speaks_json(self) -> None:
         client = await self.connect("?user=alice")
-        self.assertIsNone(client.selected_subprotocol)
-        self.assertEqual((await self.door.session()).codec.protocol, JSON_PROTOCOL)
+        assert client.selected_subprotocol is None
+        assert (await self.door.session()).codec.protocol == JSON_PROTOCOL
         await self.all_leave()
 
     @gen_test
     async def test_a_node_that_takes_nobody_says_why_and_when_to_try_again(self) -> None:
         self.door.closed_because = "the node is stopping"
         status, problem = await self.refusal("?user=alice")
-        self.assertEqual((status, problem["code"]), (503, "unavailable"))
-        self.assertIn("the node is stopping", problem["detail"])
-        self.assertEqual(self.retry_after, "1")
+        assert (status, problem["code"]) == (503, "unavailable")
+        assert "the node is stopping" in problem["detail"]
+        assert self.retry_after == "1"
 
     @gen_test
     async def test_a_user_id_that_breaks_the_rules_is_refused_before_the_handshake(self) -> None:
         for query in ("", "?user=", "?user=a%20b", "?user=%7B%7D", "?user=" + "x" * 129):
             status, problem = await self.refusal(query)
-            self.assertEqual((status, problem["code"]), (422, "invalid_user"), query)
-            self.assertIn("user", problem["detail"])
-        self.assertEqual(self.door.here, [])
+            assert (status, problem["code"]) == (422, "invalid_user"), query
+            assert "user" in problem["detail"]
+        assert self.door.here == []
 
     @gen_test
     async def test_a_device_that_breaks_the_rules_is_refused_before_the_handshake(self) -> None:
         for device in ("", "a%20b", "x" * 65, "a/b", "%C3%A9"):
             status, problem = await self.refusal(f"?user=alice&device={device}")
-            self.assertEqual((status, problem["code"]), (422, "invalid_request"), device)
-            self.assertIn("device", problem["detail"])
+            assert (status, problem["code"]) == (422, "invalid_request"), device
+            assert "device" in problem["detail"]
 
     @gen_test
     async def test_pages_from_elsewhere_are_refused(self) -> None:
         for origin in ("https://example.com", "null", "http://[", "http://localhost.example.com"):
             status, problem = await self.refusal("?user=alice", Origin=origin)
-            self.assertEqual((status, problem["code"]), (403, "forbidden"), origin)
-        self.assertEqual(self.door.here, [])
+            assert (status, problem["code"]) == (403, "forbidden"), origin
+        assert self.door.here == []
 
     @gen_test
     async def test_a_foreign_name_that_points_here_is_refused(self) -> None:
         name = f"example.com:{self.get_http_port()}"
         status, _ = await self.refusal("?user=alice", Origin=f"http://{name}", Host=name)
-        self.assertEqual(status, 403)
+        assert status == 403
 
     @gen_test
     async def test_pages_of_this_machine_are_let_in(self) -> None:
@@ -166,8 +166,8 @@ class WebSocketTest(AsyncHTTPTestCase):
         await self.all_leave()
 
     def test_what_is_no_handshake_is_refused(self) -> None:
-        self.assertEqual(self.fetch("/ws?user=alice").code, 400)
-        self.assertEqual(self.fetch("/ws?user=alice", method="POST", body="").code, 405)
+        assert self.fetch("/ws?user=alice").code == 400
+        assert self.fetch("/ws?user=alice", method="POST", body="").code == 405
 
     # ---- afterwards -------------------------------------------------------------------------
 
@@ -188,8 +188,8 @@ class WebSocketTest(AsyncHTTPTestCase):
         session.flush()
         first = await client.read_message()
         assert first is not None
-        self.assertEqual(json.loads(first)["session"], session.id)
-        self.assertEqual(await client.read_message(), '"hello"')
+        assert json.loads(first)["session"] == session.id
+        assert await client.read_message() == '"hello"'
         await self.all_leave()
 
     @gen_test
@@ -198,7 +198,7 @@ class WebSocketTest(AsyncHTTPTestCase):
         session = await self.door.session()
         session.welcome(welcome(session))
         session.check()
-        self.assertFalse(session.heard)
+        assert not session.heard
         await eventually(lambda: session.heard)
         await self.all_leave()
 
@@ -217,7 +217,7 @@ class WebSocketTest(AsyncHTTPTestCase):
         session = await self.door.session()
         client.close(1000, "bye")
         await eventually(lambda: session.closed)
-        self.assertEqual(self.door.left, [session])
+        assert self.door.left == [session]
 
     @gen_test
     async def test_after_the_session_has_closed_frames_are_not_handed_on(self) -> None:
@@ -227,4 +227,4 @@ class WebSocketTest(AsyncHTTPTestCase):
         await client.write_message('{"type":"ping"}')
         client.close()
         await eventually(lambda: self.door.left == [session])
-        self.assertEqual(self.door.heard, [])
+        assert self.door.heard == []

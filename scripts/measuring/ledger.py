@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from scripts.benchmark.plan import Plan
+from scripts.measuring.plan import Plan
 
 
 class Arrival(NamedTuple):
@@ -27,11 +27,14 @@ class Receipts:
     """What arrived.
 
     Args:
-        at_ns: when each message arrived first, by number; 0 for one that did not.
+        at_ns: when each delivery arrived first, those of one message in the order of its users;
+            0 for one that did not.
         missing: how many did not arrive at the right user.
         doubled: copies beyond the first, those that come late from an earlier cell included.
         misdelivered: messages on another user's socket, or with other content than was sent.
         stray: frames that are no messages.
+        recipients: first user index of each message.
+        twice: numbers of this plan's messages of which somebody had a second copy.
     """
 
     at_ns: list[int]
@@ -40,11 +43,12 @@ class Receipts:
     misdelivered: int = 0
     stray: int = 0
     recipients: list[int] = field(default_factory=list, repr=False)
+    twice: set[int] = field(default_factory=set, repr=False)
 
 
 def check(plan: Plan, arrivals: list[Arrival]) -> Receipts:
     """Compare every arrival with the plan, by recipient and by content."""
-    receipts = Receipts([0] * plan.messages, recipients=plan.recipients())
+    receipts = Receipts([0] * plan.deliveries, recipients=plan.recipients())
     decoder = msgspec.json.Decoder()
     for arrival in arrivals:
         try:
@@ -66,9 +70,13 @@ def _enter(plan: Plan, receipts: Receipts, arrival: Arrival, frame: Any) -> None
         receipts.doubled += 1
     elif not isinstance(n, int) or not 0 <= n < plan.messages:
         receipts.misdelivered += 1
-    elif receipts.recipients[n] != arrival.user or data != plan.data(n, arrival.user):
-        receipts.misdelivered += 1
-    elif receipts.at_ns[n]:
-        receipts.doubled += 1
     else:
-        receipts.at_ns[n] = arrival.at_ns
+        first = receipts.recipients[n]
+        member = (arrival.user - first) % plan.users
+        if member >= plan.group or data != plan.data(n, first):
+            receipts.misdelivered += 1
+        elif receipts.at_ns[n * plan.group + member]:
+            receipts.doubled += 1
+            receipts.twice.add(n)
+        else:
+            receipts.at_ns[n * plan.group + member] = arrival.at_ns

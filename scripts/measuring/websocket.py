@@ -88,6 +88,11 @@ def pong(payload: bytes) -> bytes:
     return bytes((_FINAL | 0xA, _MASK | len(payload), 0, 0, 0, 0)) + payload
 
 
+def goodbye() -> bytes:
+    """Return the close frame of a client that has done with it (1000), masked with zeros."""
+    return bytes((_FINAL | CLOSE, _MASK | 2, 0, 0, 0, 0)) + struct.pack("!H", 1000)
+
+
 def server_text(payload: bytes) -> bytes:
     """Return `payload` as one unmasked text frame, as a server sends it."""
     length = len(payload)

@@ -12,7 +12,7 @@ from typing import Any, Self
 import msgspec
 
 from router.orphans import death_signal
-from scripts.benchmark.peer import MAX_LINE_BYTES
+from scripts.measuring.peer import MAX_LINE_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0

@@ -29,6 +29,7 @@ class Plan:
         users: how many users there are.
         messages: how many messages are sent.
         size_bytes: length of each message's data as compact JSON.
+        group: to how many users each message goes: the one drawn and those that follow.
     """
 
     run: int
@@ -36,6 +37,12 @@ class Plan:
     users: int
     messages: int
     size_bytes: int
+    group: int = 1
+
+    @property
+    def deliveries(self) -> int:
+        """Return how many frames the clients must receive."""
+        return self.messages * self.group
 
     @classmethod
     def load(cls, raw: dict[str, Any]) -> Self:
@@ -47,11 +54,15 @@ class Plan:
         return asdict(self)
 
     def recipients(self) -> list[int]:
-        """Return the user index of each message, drawn evenly and in the same order each time."""
+        """Return the first user index of each message, drawn evenly and in the same order each time."""
         return Random(self.seed).choices(range(self.users), k=self.messages)
 
+    def members(self, first: int) -> list[int]:
+        """Return the user indices of a message whose first is `first`."""
+        return [(first + k) % self.users for k in range(self.group)]
+
     def data(self, n: int, user: int) -> dict[str, Any]:
-        """Return the data of message `n` for the user with index `user`."""
+        """Return the data of message `n` whose first user has index `user`."""
         data = {"run": self.run, "n": n, "to": user_name(user), "pad": ""}
         missing = self.size_bytes - len(msgspec.json.encode(data))
         digits = str((n + 1) * _MULTIPLIER)

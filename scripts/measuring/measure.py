@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from redis.exceptions import RedisError
 
-from scripts.benchmark.cell import Cell, Idle, Raw, cost_of, flow_of, idle_of, ledger_of
-from scripts.benchmark.children import Child, ChildFailed
-from scripts.benchmark.cluster import Cluster
-from scripts.benchmark.meter import Reading, StoreCount, cpu_ns
-from scripts.benchmark.options import Mode, Regime
-from scripts.benchmark.plan import Plan
+from scripts.measuring.cell import Cell, Idle, Raw, cost_of, flow_of, idle_of, ledger_of
+from scripts.measuring.children import Child, ChildFailed
+from scripts.measuring.cluster import Cluster
+from scripts.measuring.meter import Reading, StoreCount, cpu_ns
+from scripts.measuring.modes import Mode, Regime
+from scripts.measuring.plan import Plan
 
 _SETTLE_SECONDS = 0.05  # the last batch's trim and receipts are part of the cost
 _PATIENCE_SECONDS = 20.0
@@ -25,8 +25,8 @@ def read(cluster: Cluster) -> Reading:
         ChildFailed: one of its processes has ended.
     """
     store = cluster.store
-    # The bare nodes are their own senders, and a process must not be counted twice.
-    senders = cluster.drivers if store is not None else ()
+    # Nodes may be their own senders, and a process must not be counted twice.
+    senders = set(cluster.drivers) - set(cluster.nodes)
     try:
         return Reading(
             nodes_ns=_cpu_ns(cluster.nodes),
@@ -75,7 +75,10 @@ async def measure(
     sending = plan.dump()
     await asyncio.gather(
         cluster.clients.ask("expect", plan=sending),
-        *(driver.ask("prepare", plan=sending, mode=mode.name) for driver in cluster.drivers),
+        *(
+            driver.ask("prepare", plan=sending, how=mode.how or mode.name)
+            for driver in cluster.drivers
+        ),
     )
     before, begin = read(cluster), time.monotonic()
     await _load(cluster, regime, plan)
@@ -91,9 +94,7 @@ async def measure(
 async def _load(cluster: Cluster, regime: Regime, plan: Plan) -> None:
     """Have the plan sent, and wait until the clients have it or time is up."""
     limit = _PATIENCE_SECONDS + plan.messages / (regime.rate or _SLOWEST_PER_SECOND)
-    outstanding = regime.outstanding
-    if cluster.kind == "bare":  # each of them writes its share of what is outstanding
-        outstanding = max(1, outstanding // len(cluster.drivers))
+    outstanding = regime.outstanding // len(cluster.drivers) or 1  # each has its share of it
     await asyncio.gather(
         cluster.clients.ask("wait", limit),
         *(

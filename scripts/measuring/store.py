@@ -1,5 +1,6 @@
 """The private stores of a run, one for each cluster: the product's own embedded server."""
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -7,20 +8,40 @@ from typing import Self
 
 from router.store.embedded import EmbeddedServer
 
+_LOOK_SECONDS = 0.01
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
     """A running server, with the settings `switchboard up` gives it (append-only file included).
 
     Args:
-        url: its address over TCP, as between machines, with its password.
-        pid: its process id.
         server: the server itself.
     """
 
-    url: str
-    pid: int
     server: EmbeddedServer
+
+    @property
+    def url(self) -> str:
+        """Return its address over TCP, as between machines, with its password."""
+        return self.server.address.tcp_url
+
+    @property
+    def pid(self) -> int:
+        """Return its process id; another one after a restart."""
+        return self.server.address.pid
+
+    async def restart(self, away_s: float) -> None:
+        """Kill it, and start it again at the same address after `away_s`; return when it serves.
+
+        Raises:
+            ServerFailed: it does not come back.
+        """
+        self.server.kill()
+        await asyncio.sleep(away_s)
+        self.server.launch()
+        while not self.server.ready():
+            await asyncio.sleep(_LOOK_SECONDS)
 
 
 class Stores:
@@ -56,8 +77,8 @@ class Stores:
             ServerFailed: it cannot be started.
         """
         server = EmbeddedServer(self._directory / name)
-        address = server.start()
-        store = Store(address.tcp_url, address.pid, server)
+        server.start()
+        store = Store(server)
         self._running.append(store)
         return store
 

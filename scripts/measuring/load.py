@@ -13,12 +13,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmark.clients import PROGRESS
-from scripts.benchmark.peer import Request, serve
-from scripts.benchmark.plan import Plan
+from scripts.measuring.clients import PROGRESS
+from scripts.measuring.peer import Request, serve
+from scripts.measuring.plan import Plan
 
 Send = Callable[[Plan, int, int, str], Awaitable[str]]
-"""Sends message `n` of the plan to a user index in the named mode; returns the outcome."""
+"""Sends message `n` of the plan to a first user index, as told; returns the outcome."""
 
 BUSY = "busy"
 BUSY_PAUSE_SECONDS = 0.005
@@ -32,11 +32,13 @@ class Gate:
         self.launched = 0
         self.answered = 0
         self.received = 0
+        self._group = 1
         self._room = asyncio.Event()
 
-    def reset(self, run: int) -> None:
-        """Start the cell with this number."""
+    def reset(self, run: int, group: int = 1) -> None:
+        """Start the cell with this number, whose messages are for `group` users each."""
         self.run = run
+        self._group = group
         self.launched = self.answered = self.received = 0
 
     async def room(self, outstanding: int) -> None:
@@ -53,7 +55,7 @@ class Gate:
     def receive(self, run: int, received: int) -> None:
         """Take the clients' count of the cell `run`."""
         if run == self.run:
-            self.received = received
+            self.received = received // self._group
             self._room.set()
 
 
@@ -84,21 +86,23 @@ class Sender:
         self.gate = Gate()
         self._send = send
         self._plan: Plan | None = None
-        self._mode = ""
+        self._how = ""
         self._users: list[int] = []
         self._sent_ns: list[int] = []
         self._outcomes: Counter[str] = Counter()
         self._busy = 0
+        self._words: list[str] = []
 
     async def prepare(self, request: Request) -> Request:
         """Start a cell."""
         self._plan = Plan.load(request["plan"])
-        self._mode = request["mode"]
+        self._how = request["how"]
         self._users = self._plan.recipients()
         self._sent_ns = [0] * self._plan.messages
+        self._words = [""] * self._plan.messages
         self._outcomes.clear()
         self._busy = 0
-        self.gate.reset(self._plan.run)
+        self.gate.reset(self._plan.run, self._plan.group)
         gc.collect()
         return {}
 
@@ -116,11 +120,12 @@ class Sender:
         return {"launched": self.gate.launched}
 
     async def collect(self, request: Request) -> Request:
-        """Hand over when each message was sent, and the outcomes."""
+        """Hand over when each message was sent, and the outcomes, on request one by one."""
         answer: dict[str, Any] = {
             "sent_ns": list(enumerate(self._sent_ns)),
             "outcomes": dict(self._outcomes),
             "busy": self._busy,
+            "words": self._words if request.get("each") else [],
         }
         return answer
 
@@ -142,12 +147,13 @@ class Sender:
 
     async def _one(self, plan: Plan, n: int) -> None:
         self._sent_ns[n] = time.monotonic_ns()
-        outcome = await self._send(plan, n, self._users[n], self._mode)
+        outcome = await self._send(plan, n, self._users[n], self._how)
         while outcome == BUSY:  # nothing was pushed; the contract says: retry later
             self._busy += 1
             await asyncio.sleep(BUSY_PAUSE_SECONDS)
-            outcome = await self._send(plan, n, self._users[n], self._mode)
+            outcome = await self._send(plan, n, self._users[n], self._how)
         self._outcomes[outcome] += 1
+        self._words[n] = outcome
         self.gate.answer()
 
 

@@ -8,17 +8,19 @@ import asyncio
 import gc
 import struct
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 import uvloop
 
-from scripts.benchmark import websocket
-from scripts.benchmark.ledger import Arrival, check
-from scripts.benchmark.peer import Request, serve
-from scripts.benchmark.plan import Plan, user_name
+from scripts.measuring import websocket
+from scripts.measuring.ledger import Arrival, check
+from scripts.measuring.peer import Request, serve
+from scripts.measuring.plan import Plan, user_name
 
 HOST = "127.0.0.1"
 CONNECTS_AT_ONCE = 32
+RETRY_SECONDS = 0.1
 PROGRESS = struct.Struct("!II")  # number of the cell, messages received in it
 
 
@@ -56,7 +58,7 @@ class Book:
             return
         if self._progress is not None:
             self._progress.write(PROGRESS.pack(self.plan.run, len(self.arrivals)))
-        if len(self.arrivals) >= self.plan.messages:
+        if len(self.arrivals) >= self.plan.deliveries:
             self.complete.set()
 
 
@@ -67,13 +69,18 @@ class Session(asyncio.Protocol):
         book: where frames are noted.
         user: index of the user.
         port: the node's port on this machine.
+        gone: called when it ended after the welcome and nobody had asked for it.
     """
 
-    def __init__(self, book: Book, user: int, port: int) -> None:
-        self.welcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def __init__(self, book: Book, user: int, port: int, gone: Callable[["Session"], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self.welcome: asyncio.Future[None] = loop.create_future()
+        self.ended: asyncio.Future[None] = loop.create_future()
+        self.user = user
+        self.port = port
         self._book = book
-        self._user = user
-        self._port = port
+        self._gone = gone
+        self._leaving = False
         self._open = False
         self._rest = b""
         self._transport: asyncio.Transport
@@ -81,8 +88,13 @@ class Session(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask for the WebSocket."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one by shape only
-        path = f"/ws?user={user_name(self._user)}"
-        self._transport.write(websocket.handshake(HOST, self._port, path))
+        path = f"/ws?user={user_name(self.user)}"
+        self._transport.write(websocket.handshake(HOST, self.port, path))
+
+    def leave(self) -> None:
+        """End the connection as a client does."""
+        self._leaving = True
+        self._transport.write(websocket.goodbye())
 
     def data_received(self, data: bytes) -> None:
         """Cut frames and note them; one look at the clock for all that came together."""
@@ -107,15 +119,20 @@ class Session(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that the user has gone: no node may close during a run."""
-        self._book.closed.append(user_name(self._user))
+        self.ended.set_result(None)
+        if self._leaving:
+            return
+        self._book.closed.append(user_name(self.user))
         if not self.welcome.done():
             self.welcome.set_exception(
-                ConnectionError(f"{user_name(self._user)} was refused: {exc}")
+                ConnectionError(f"{user_name(self.user)} was refused: {exc}")
             )
+        elif not self.welcome.exception():
+            self._gone(self)
 
     def _text(self, now: int, payload: bytes) -> None:
         if self.welcome.done():
-            self._book.enter(self._user, now, payload)
+            self._book.enter(self.user, now, payload)
         elif b'"welcome"' in payload:
             self.welcome.set_result(None)
 
@@ -125,31 +142,69 @@ class Clients:
 
     def __init__(self) -> None:
         self.book = Book()
-        self._sessions: list[Session] = []
+        self._sessions: dict[int, Session] = {}
+        self._ports: list[int] = []
+        self._again_s = 0.0
+        self._returning: set[asyncio.Task[None]] = set()
 
     async def connect(self, request: Request) -> Request:
-        """Open one session for each user; `ports[i]` is the port of user i's node."""
+        """Open one session for each user; `ports[i]` is the port of user i's node.
+
+        With `again_s` a user whose connection ends comes back on another port after so long.
+        """
+        self._again_s = request.get("again_s", 0.0)
+        self._ports = list(dict.fromkeys(request["ports"]))
         gate = asyncio.Semaphore(CONNECTS_AT_ONCE)
 
         async def one(user: int, port: int) -> None:
             async with gate:
-                _, session = await loop.create_connection(
-                    lambda: Session(self.book, user, port), HOST, port
-                )
-                await session.welcome
-                self._sessions.append(session)
+                await self._open(user, port)
 
-        loop = asyncio.get_running_loop()
         async with asyncio.timeout(request["limit_s"]), asyncio.TaskGroup() as group:
             for user, port in enumerate(request["ports"]):
                 group.create_task(one(user, port))
         if request["progress"]:
+            loop = asyncio.get_running_loop()
             transport, _ = await loop.create_unix_connection(asyncio.Protocol, request["progress"])
             self.book.tell(transport)
         gc.collect()
         gc.freeze()
         gc.disable()  # or its pauses would be read as the node's latency
         return {"sessions": len(self._sessions)}
+
+    async def leave(self, request: Request) -> Request:
+        """End every session; returns when the nodes have answered the goodbyes."""
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            session.leave()
+        async with asyncio.timeout(request["limit_s"]):
+            await asyncio.gather(*(session.ended for session in sessions.values()))
+        return {"sessions": len(sessions)}
+
+    async def _open(self, user: int, port: int) -> None:
+        _, session = await asyncio.get_running_loop().create_connection(
+            lambda: Session(self.book, user, port, self._gone), HOST, port
+        )
+        await session.welcome
+        self._sessions[user] = session
+
+    def _gone(self, session: Session) -> None:
+        if self._again_s:
+            task = asyncio.create_task(self._return(session))
+            self._returning.add(task)
+            task.add_done_callback(self._returning.discard)
+
+    async def _return(self, session: Session) -> None:
+        """Bring a user back on another node, as a load balancer would."""
+        others = [port for port in self._ports if port != session.port] or [session.port]
+        await asyncio.sleep(self._again_s)
+        while True:
+            try:
+                await self._open(session.user, others[session.user % len(others)])
+            except OSError:
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
 
     async def expect(self, request: Request) -> Request:
         """Start a cell."""
@@ -177,6 +232,7 @@ class Clients:
             "misdelivered": found.misdelivered,
             "stray": found.stray,
             "closed": self.book.closed,
+            "twice": sorted(found.twice),
         }
         return answer
 
@@ -186,6 +242,7 @@ async def main() -> None:
     clients = Clients()
     handlers = {
         "connect": clients.connect,
+        "leave": clients.leave,
         "expect": clients.expect,
         "wait": clients.wait,
         "collect": clients.collect,

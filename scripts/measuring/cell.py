@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from scripts.benchmark.meter import NANOSECONDS, Reading
-from scripts.benchmark.options import Mode, Regime
-from scripts.benchmark.plan import Plan
-from scripts.benchmark.stats import percentile
+from scripts.measuring.meter import NANOSECONDS, Reading
+from scripts.measuring.modes import Mode, Regime
+from scripts.measuring.plan import Plan
+from scripts.measuring.stats import percentile
 
 PER = 10_000  # CPU is given per so many messages
 
@@ -241,9 +241,9 @@ def ledger_of(raw: Raw) -> Ledger:
 
 
 def _sent_ns(plan: Plan, sent: Sequence[dict[str, Any]]) -> list[int]:
-    """Return when each message was sent; each driver knows of its own."""
-    times = [0] * plan.messages
+    """Return when each delivery was sent; each driver knows of its own messages."""
+    times = [0] * plan.deliveries
     for driver in sent:
         for n, at_ns in driver["sent_ns"]:
-            times[n] = at_ns
+            times[n * plan.group : (n + 1) * plan.group] = [at_ns] * plan.group
     return times

@@ -1,0 +1,1 @@
+"""What `bench` and `compare` share: processes, clients, load, accounts and ledgers."""

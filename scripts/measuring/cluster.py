@@ -1,0 +1,112 @@
+"""One cluster: a store, nodes, the clients of all users, and whoever sends.
+
+Every cluster has its own of each, so that an idle one adds nothing to what another is charged.
+"""
+
+import asyncio
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.measuring.children import START_SECONDS, Child, Children, python
+from scripts.measuring.http import HOST, get
+from scripts.measuring.meter import StoreMeter
+from scripts.measuring.store import Store, Stores
+
+_LOOK_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A running cluster.
+
+    Args:
+        kind: whose processes these are; see `Mode.cluster`.
+        nodes: its node processes.
+        ports: where they listen, in the same order.
+        store: its server; None where there is none.
+        meter: reads that server's statistics; None where there is none.
+        clients: the process with all WebSocket clients.
+        drivers: who makes the load: one sender, or the nodes themselves.
+    """
+
+    kind: str
+    nodes: tuple[Child, ...]
+    ports: tuple[int, ...]
+    store: Store | None
+    meter: StoreMeter | None
+    clients: Child
+    drivers: tuple[Child, ...]
+
+    async def stop(self, children: Children, stores: Stores) -> None:
+        """End all of its processes; the store last, so that nodes can say goodbye to it."""
+        if self.meter is not None:
+            self.meter.close()
+        await children.stop(list({self.clients, *self.nodes, *self.drivers}))
+        if self.store is not None:
+            stores.stop(self.store)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports on which nobody listens now, all different."""
+    sockets = [socket.create_server((HOST, 0)) for _ in range(count)]
+    ports = [int(open_socket.getsockname()[1]) for open_socket in sockets]
+    for open_socket in sockets:
+        open_socket.close()
+    return ports
+
+
+async def start_node(
+    children: Children, label: str, name: str, port: int, env: Mapping[str, str]
+) -> Child:
+    """Start a node of the product and wait until it takes sessions.
+
+    Args:
+        children: owns the process.
+        label: what errors call it; unique.
+        name: its `node.name`.
+        port: where it shall listen.
+        env: its settings.
+
+    Raises:
+        ChildFailed: it ended, or was not ready in time.
+    """
+    quiet = {"SWITCHBOARD_LOG__LEVEL": "warning", **env}
+    command = python("node.cli", "serve", "--name", name, "--port", str(port))
+    node = await children.start(label, command, quiet)
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            while not await _is_ready(port):
+                if not node.running():
+                    raise node.failure("did not start")
+                await asyncio.sleep(_LOOK_SECONDS)
+    except TimeoutError as exc:
+        raise node.failure(f"not ready within {START_SECONDS:g} s") from exc
+    return node
+
+
+async def start_sender(
+    children: Children, label: str, module: str, progress: Path, env: Mapping[str, str]
+) -> Child:
+    """Start a sender that hears of the clients' progress on the unix socket `progress`."""
+    command = python(module, "--progress", str(progress))
+    return await children.start(label, command, env, talks=True)
+
+
+async def start_clients(children: Children, label: str) -> Child:
+    """Start the process of the clients; `connect` is up to the caller."""
+    return await children.start(label, python("scripts.measuring.clients"), talks=True)
+
+
+def spread(ports: Sequence[int], users: int) -> list[int]:
+    """Return each user's port: user i is held by node i modulo the number of nodes."""
+    return [ports[user % len(ports)] for user in range(users)]
+
+
+async def _is_ready(port: int) -> bool:
+    try:
+        status, _ = await get(port, "/readyz")
+    except OSError:
+        return False
+    return status == 200

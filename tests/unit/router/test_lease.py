@@ -1,0 +1,222 @@
+"""Endpoints in the store: who may receive, and who was alive lately."""
+
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from router.codec import Lease, encode
+from router.errors import StoreRefused, Unavailable
+from router.keys import Keys
+from router.model import EndpointId
+from router.settings import LeaseSettings
+from router.store.lease import Leases
+from router.store.link import Link
+from tests.support.proxy import Proxy
+
+SAID = Lease("node", 4_711, "127.0.0.1:8001", "live", 3, 10, 9, 1.5, 0.5)
+
+
+@pytest.fixture
+def leases(plain_link: Link, keys: Keys) -> Leases:
+    return Leases(plain_link, keys, LeaseSettings(ttl_s=10.0))
+
+
+def names_of(redis: Redis, keys: Keys) -> Any:
+    return redis.smembers(keys.endpoints)
+
+
+class TestOpening:
+    async def test_a_new_endpoint_is_open_alive_and_listed(
+        self, leases: Leases, redis: Redis, keys: Keys
+    ) -> None:
+        endpoint = await leases.open("n1", SAID)
+        assert redis.get(keys.lease(endpoint)) == encode(SAID)
+        assert redis.exists(keys.open(endpoint)) == 1
+        assert names_of(redis, keys) == {endpoint.encode()}
+        assert 0 < float(redis.pttl(keys.lease(endpoint))) <= 10_000
+
+    async def test_every_start_is_a_new_epoch_of_the_same_name(self, leases: Leases) -> None:
+        ids = {await leases.open("n1", SAID) for _ in range(20)}
+        assert len(ids) == 20
+        assert {endpoint.rpartition(".")[0] for endpoint in ids} == {"n1"}
+
+    async def test_an_epoch_that_is_taken_is_not_taken_again(
+        self, leases: Leases, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        dice = iter(["aa", "aa", "aa", "bb"])
+        monkeypatch.setattr("router.store.lease.secrets.token_hex", lambda _: next(dice))
+        assert await leases.open("n1", SAID) == "n1.aa"
+        assert await leases.open("n1", SAID) == "n1.bb"
+
+    async def test_dice_that_always_fall_the_same_are_an_error(
+        self, leases: Leases, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("router.store.lease.secrets.token_hex", lambda _: "aa")
+        await leases.open("n1", SAID)
+        with pytest.raises(StoreRefused, match="n1"):
+            await leases.open("n1", SAID)
+
+    async def test_a_store_that_is_away_is_unavailable(
+        self, shaky_link: Link, keys: Keys, proxy: Proxy
+    ) -> None:
+        await proxy.refuse()
+        with pytest.raises(Unavailable):
+            await Leases(shaky_link, keys, LeaseSettings()).open("n1", SAID)
+
+
+class TestHeartbeat:
+    async def test_it_renews_the_lease_and_tells_the_stores_time(
+        self, leases: Leases, redis: Redis, keys: Keys
+    ) -> None:
+        endpoint = await leases.open("n1", SAID)
+        redis.pexpire(keys.lease(endpoint), 500)
+        before: Any = redis.time()
+        told = await leases.heartbeat(endpoint, SAID)
+        assert told is not None
+        assert before[0] * 1000 <= told <= (before[0] + 60) * 1000
+        assert float(redis.pttl(keys.lease(endpoint))) > 500
+
+    async def test_it_keeps_what_the_endpoint_says_now(self, leases: Leases) -> None:
+        endpoint = await leases.open("n1", SAID)
+        busier = Lease("node", 4_711, "127.0.0.1:8001", "draining", 99, 10, 9, 1.5, 0.5)
+        await leases.heartbeat(endpoint, busier)
+        [found] = await leases.describe([endpoint])
+        assert (found.state, found.sessions) == ("draining", 99)
+
+    async def test_a_lease_that_has_ended_is_taken_up_again(
+        self, leases: Leases, redis: Redis, keys: Keys
+    ) -> None:
+        endpoint = await leases.open("n1", SAID)
+        redis.delete(keys.lease(endpoint))
+        assert await leases.heartbeat(endpoint, SAID) is not None
+        assert redis.exists(keys.lease(endpoint)) == 1
+
+    async def test_a_fenced_endpoint_is_told_so(
+        self, leases: Leases, redis: Redis, keys: Keys
+    ) -> None:
+        endpoint = await leases.open("n1", SAID)
+        redis.delete(keys.open(endpoint))
+        assert await leases.heartbeat(endpoint, SAID) is None
+
+    async def test_an_endpoint_that_was_taken_off_the_list_is_listed_again(
+        self, leases: Leases, redis: Redis, keys: Keys
+    ) -> None:
+        endpoint = await leases.open("n1", SAID)
+        redis.delete(keys.endpoints)
+        await leases.heartbeat(endpoint, SAID)
+        assert await leases.ids() == [endpoint]
+
+    async def test_a_store_that_refuses_is_an_error(
+        self, leases: Leases, redis: Redis, keys: Keys
+    ) -> None:
+        endpoint = await leases.open("n1", SAID)
+        redis.delete(keys.endpoints)
+        redis.set(keys.endpoints, b"not a set")
+        with pytest.raises(StoreRefused, match="WRONGTYPE"):
+            await leases.heartbeat(endpoint, SAID)
+
+
+class TestClosing:
+    async def test_an_empty_endpoint_is_gone_without_a_trace(
+        self, leases: Leases, redis: Redis, keys: Keys
+    ) -> None:
+        endpoint = await leases.open("n1", SAID)
+        assert await leases.close(endpoint) == 0
+        assert redis.keys(f"{keys.prefix}:*") == []
+
+    async def test_an_endpoint_with_envelopes_stays_open(
+        self, leases: Leases, redis: Redis, keys: Keys
+    ) -> None:
+        endpoint = await leases.open("n1", SAID)
+        redis.rpush(keys.inbox(endpoint), "a", "b")
+        assert await leases.close(endpoint) == 2
+        assert redis.exists(keys.open(endpoint), keys.lease(endpoint)) == 2
+        assert await leases.ids() == [endpoint]
+
+    async def test_closing_twice_is_closing_once(self, leases: Leases) -> None:
+        endpoint = await leases.open("n1", SAID)
+        await leases.close(endpoint)
+        assert await leases.close(endpoint) == 0
+
+
+class TestDescribing:
+    async def test_an_endpoint_is_described_as_it_describes_itself(
+        self, leases: Leases, redis: Redis, keys: Keys
+    ) -> None:
+        endpoint = await leases.open("n1", SAID)
+        redis.rpush(keys.inbox(endpoint), "a", "b")
+        [found] = await leases.describe([endpoint])
+        assert (found.name, found.endpoint, found.role) == ("n1", endpoint, "node")
+        assert (found.pid, found.address, found.state) == (4_711, "127.0.0.1:8001", "live")
+        assert (found.sessions, found.inbox_length) == (3, 2)
+        assert (found.received, found.delivered) == (10, 9)
+        assert (found.received_per_second, found.delivered_per_second) == (1.5, 0.5)
+
+    async def test_the_age_of_a_heartbeat_is_what_is_gone_of_its_lease(
+        self, leases: Leases, redis: Redis, keys: Keys
+    ) -> None:
+        endpoint = await leases.open("n1", SAID)
+        redis.pexpire(keys.lease(endpoint), 6_000)
+        [found] = await leases.describe([endpoint])
+        assert found.heartbeat_age_seconds is not None
+        assert 4.0 <= found.heartbeat_age_seconds < 10.0
+
+    async def test_one_whose_lease_has_ended_is_lost_but_still_known(
+        self, leases: Leases, redis: Redis, keys: Keys
+    ) -> None:
+        endpoint = await leases.open("n1", SAID)
+        redis.delete(keys.lease(endpoint))
+        [found] = await leases.describe([endpoint])
+        assert (found.state, found.sessions, found.heartbeat_age_seconds) == ("lost", 0, None)
+        assert (found.role, found.pid, found.address) == ("node", 4_711, "127.0.0.1:8001")
+
+    async def test_a_lost_sender_is_a_sender(
+        self, leases: Leases, redis: Redis, keys: Keys
+    ) -> None:
+        sender = Lease("sender", 1, "", "live", 0, 0, 0, 0.0, 0.0)
+        endpoint = await leases.open("send-1", sender)
+        redis.delete(keys.lease(endpoint))
+        [found] = await leases.describe([endpoint])
+        assert (found.role, found.state) == ("sender", "lost")
+
+    async def test_a_closed_one_is_left_out(self, leases: Leases) -> None:
+        gone, here = await leases.open("n1", SAID), await leases.open("n2", SAID)
+        await leases.close(gone)
+        assert [found.endpoint for found in await leases.describe([gone, here])] == [here]
+
+    async def test_the_order_is_that_of_the_question(self, leases: Leases) -> None:
+        ids = [await leases.open(name, SAID) for name in ("n3", "n1", "n2")]
+        assert [found.endpoint for found in await leases.describe(ids)] == ids
+        assert await leases.ids() == sorted(ids)
+
+    async def test_no_question_has_no_answer(self, leases: Leases) -> None:
+        assert await leases.describe([]) == []
+        assert await leases.without_lease([]) == []
+        assert await leases.ids() == []
+
+    @pytest.mark.parametrize("value", [b"", b"junk", b"\x99\xa1\xff", b"\xc0"])
+    async def test_a_lease_nobody_can_read_is_there_and_no_more(
+        self, leases: Leases, redis: Redis, keys: Keys, value: bytes
+    ) -> None:
+        endpoint = EndpointId("n1.aa")
+        redis.mset({keys.open(endpoint): value, keys.lease(endpoint): value})
+        [found] = await leases.describe([endpoint])
+        assert (found.name, found.state, found.pid) == ("n1", "unreadable", 0)
+
+    async def test_a_store_that_refuses_is_an_error(
+        self, leases: Leases, redis: Redis, keys: Keys
+    ) -> None:
+        endpoint = await leases.open("n1", SAID)
+        redis.set(keys.inbox(endpoint), b"not a list")
+        with pytest.raises(StoreRefused, match="WRONGTYPE"):
+            await leases.describe([endpoint])
+
+
+class TestWithoutLease:
+    async def test_those_whose_lease_has_ended_are_told(
+        self, leases: Leases, redis: Redis, keys: Keys
+    ) -> None:
+        ids = [await leases.open(name, SAID) for name in ("n1", "n2", "n3")]
+        redis.delete(keys.lease(ids[1]))
+        assert await leases.without_lease(ids) == [ids[1]]

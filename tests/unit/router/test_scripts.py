@@ -1,0 +1,40 @@
+import hashlib
+
+import pytest
+from redis import Redis
+
+from router.store import scripts
+from router.store.link import Link
+from router.store.scripts import Script
+
+
+@pytest.mark.parametrize("script", scripts.ALL, ids=lambda script: script.name)
+def test_a_script_is_known_by_what_the_store_calls_it(script: Script, redis: Redis) -> None:
+    assert redis.script_load(script.source.decode()) == script.sha
+    assert hashlib.sha1(script.source, usedforsecurity=False).hexdigest() == script.sha
+
+
+def test_no_two_scripts_share_a_name_or_a_text() -> None:
+    assert len({script.name for script in scripts.ALL}) == len(scripts.ALL)
+    assert len({script.sha for script in scripts.ALL}) == len(scripts.ALL)
+
+
+async def test_all_are_loaded_by_one_write(plain_link: Link, redis: Redis) -> None:
+    redis.script_flush()
+    replies = await plain_link.ask(scripts.LOAD_ALL, len(scripts.ALL))
+    assert replies == [script.sha.encode() for script in scripts.ALL]
+
+
+async def test_a_packed_call_says_how_many_of_its_words_are_keys() -> None:
+    packed = scripts.TRIM.pack(("a", "b", "c"), 7, b"\x00")
+    words = packed.split(b"\r\n")[2::2]
+    assert words == [
+        b"EVALSHA",
+        scripts.TRIM.sha.encode(),
+        b"3",
+        b"a",
+        b"b",
+        b"c",
+        b"7",
+        b"\x00",
+    ]
