@@ -1,9 +1,11 @@
 """The composition root of a node: builds and wires everything; starts and stops it in order."""
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
+from collections.abc import Sequence
 from typing import Any, Final, Self
 
 import structlog
@@ -35,6 +37,8 @@ from router.store.remains import Remains
 
 _GOODBYE_SPREAD_MS: Final = 2_000
 _RETRY_S: Final = 0.5
+_LAST_PROOFS_S: Final = 1.0
+_PROOF_POLL_S: Final = 0.01
 # Requests are small but for a list of recipients; sockets have a limit of their own.
 _HEADER_BYTES: Final = 16_384
 _log = structlog.get_logger()
@@ -178,7 +182,8 @@ class Node:
         """Leave the cluster.
 
         1. Not ready; no new connections.
-        2. Goodbye to every session, with a moment to return elsewhere, and its route removed.
+        2. Goodbye to every session, with a moment to return elsewhere, and its route removed;
+           a moment for the last proofs of receipt.
         3. Deal with what is left in the inbox, then close it and delete the lease.
         4. Disconnect from the store.
         """
@@ -186,10 +191,12 @@ class Node:
         self._stopping = True
         if self._server is not None:
             self._server.stop()
-        for session in self.hub:
+        leaving = list(self.hub)
+        for session in leaving:
             session.close(STOPPING, after_ms=random.randint(0, _GOODBYE_SPREAD_MS))
         await self.rescuer.stop()
         await self.presence.stop(deadline_s / 2)
+        await _last_proofs(leaving, min(_LAST_PROOFS_S, deadline_s / 4))
         left = await self.member.leave(deadline_s / 2)
         if left:
             _log.warning("envelopes were left in the inbox", count=left)
@@ -237,19 +244,37 @@ class Node:
         self.presence.register_all()
 
 
-async def _open(node: Node, wait_s: float) -> None:
-    """Open a node, waiting so long for a store that is not there yet; raises as `Node.open`."""
+async def _last_proofs(sessions: Sequence[ClientSession], deadline_s: float) -> None:
+    """Let clients that were told goodbye prove what they have received; then ask no longer."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            while any(session.unproved for session in sessions):
+                await asyncio.sleep(_PROOF_POLL_S)
+    except TimeoutError:
+        for session in sessions:
+            session.gone()
+
+
+async def _open(node: Node, wait_s: float, stop: asyncio.Event) -> bool:
+    """Open a node, waiting so long for a store that is not there yet; raises as `Node.open`.
+
+    Returns:
+        Whether it is open; False when it was told to stop before.
+    """
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + wait_s
-    while True:
+    while not stop.is_set():
         try:
             await node.open()
         except Unavailable:
             if loop.time() >= give_up_at:
                 raise
-            await asyncio.sleep(_RETRY_S)
         else:
-            return
+            return True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_RETRY_S):
+                await stop.wait()
+    return False
 
 
 async def serve(settings: Settings, url: str, wait_s: float = 0.0) -> int:
@@ -268,15 +293,19 @@ async def serve(settings: Settings, url: str, wait_s: float = 0.0) -> int:
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    node = Node(settings, url)
-    node.listen()
-    try:
-        await _open(node, wait_s)
-    except BaseException:
-        await node.close_server()
-        raise
+    # Before the node is in the registry: from then on, stopping means more than ending.
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    node = Node(settings, url)
+    node.listen()
+    opened = False
+    try:
+        opened = await _open(node, wait_s, stop)
+    finally:
+        if not opened:
+            await node.close_server()
+    if not opened:
+        return 0
     _log.info("node is up", node=settings.node.name, address=node.address)
     await stop.wait()
     _log.info("node is stopping", node=settings.node.name)

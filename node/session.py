@@ -128,6 +128,11 @@ class ClientSession:
         self._asked: list[Proof] = []
         self._asked_number = 0
 
+    @property
+    def unproved(self) -> bool:
+        """Say whether senders wait for a proof from this session."""
+        return bool(self._asked or self._unasked)
+
     def entry(self, endpoint: EndpointId) -> Session:
         """Return what the registry keeps of this session under `endpoint`."""
         return Session(self.id, endpoint, self.device, self.address, self.since)
@@ -218,6 +223,8 @@ class ClientSession:
     def close(self, disconnect: Disconnect, reason: str = "", after_ms: int = 0) -> None:
         """Close from this side: goodbye, then the close frame.
 
+        What was written before can still be proved, by a last ping, until the connection ends.
+
         Args:
             disconnect: why.
             reason: more words than the table has; "" for those.
@@ -228,20 +235,24 @@ class ClientSession:
         if disconnect is not SLOW:
             words = reason or disconnect.reason
             goodbye = Goodbye(words, after_ms) if disconnect.reconnect else Goodbye(words)
+            if self._unasked:
+                self._unasked, self._asked = self._asked + self._unasked, []
             self.flush()
             self._socket.write(frame(self.codec.encode(goodbye), binary=self.codec.binary))
         self._socket.close(disconnect.code, reason or disconnect.reason)
-        self.gone()
+        self._leave()
 
     def gone(self) -> None:
-        """The connection has ended, or will; nothing more is written and no proof will come."""
-        if self.closed:
-            return
-        self.closed = True
-        self._out = []
-        self._out_bytes = 0
+        """The connection has ended: nothing more is written, and no proof will come."""
+        self._leave()
         unproved = self._asked + self._unasked
         self._asked, self._unasked = [], []
         for proof in unproved:
             proof.failed()
-        self._on_close(self)
+
+    def _leave(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self._out = []
+            self._out_bytes = 0
+            self._on_close(self)

@@ -21,9 +21,12 @@ from router.model import EndpointId, SessionId, UserId
 from router.receipts import Receipts
 from router.settings import LeaseSettings
 from router.store.lease import Leases
-from router.store.remains import Remains, Salvage
+from router.store.remains import TOKEN_TTL_MS, Remains, Salvage
 
 _LOOK_S: Final = 3.0
+# A batch that takes longer is removed as far as it was sent on, which keeps the token. One that
+# outlived its token would be sent on again by the next rescuer, and the next, without end.
+_BATCH_S: Final = TOKEN_TTL_MS / 1000 / 3
 _SHARE: Final = 5  # at most one endpoint in five is fenced within one lease TTL
 _log = structlog.get_logger()
 
@@ -116,7 +119,11 @@ class Rescuer:
         self._suspects.clear()
 
     def rescue_own(self, endpoint: EndpointId) -> None:
-        """Rescue an earlier epoch of our own, now: it is closed already."""
+        """Rescue an earlier epoch of our own, now: it is closed already.
+
+        Our own lease was lost with it, so nobody else is fenced for one TTL.
+        """
+        self.store_was_away()
         self._own.append(endpoint)
         self._wake.set()
 
@@ -170,12 +177,13 @@ class Rescuer:
         _log.warning("endpoint is dead, rescuing it", endpoint=endpoint)
         sent_on = 0
         while (salvage := await self._remains.read(endpoint)).entries:
-            answers = await self._send_all_on(endpoint, salvage)
+            count, answers = await self._send_on(endpoint, salvage.entries)
+            salvage = Salvage(salvage.position, salvage.entries[:count])
             if not await self._remains.remove(endpoint, token, salvage):
                 return True  # the token ended, and somebody else goes on
             for sender, ref, answer in answers:
                 self._receipts.add(sender, ref, answer, 0)
-            sent_on += len(salvage.entries)
+            sent_on += count
         while await self._remains.remove_routes(endpoint):
             if not await self._remains.remove(endpoint, token, Salvage(salvage.position, [])):
                 return True
@@ -185,12 +193,19 @@ class Rescuer:
             _log.info("endpoint rescued", endpoint=endpoint, envelopes=sent_on)
         return True
 
-    async def _send_all_on(
-        self, endpoint: EndpointId, salvage: Salvage
-    ) -> list[tuple[str, int, Answer]]:
-        """Send a batch on; return what to tell senders once it is removed."""
+    async def _send_on(
+        self, endpoint: EndpointId, entries: Sequence[bytes]
+    ) -> tuple[int, list[tuple[str, int, Answer]]]:
+        """Send a batch on, or as much of it as the time allows, at least one.
+
+        Returns:
+            How many of `entries` were dealt with, and what to tell senders once they are removed.
+        """
         answers: list[tuple[str, int, Answer]] = []
-        for entry in salvage.entries:
+        stop_at = asyncio.get_running_loop().time() + _BATCH_S
+        for count, entry in enumerate(entries):
+            if count and asyncio.get_running_loop().time() > stop_at:
+                return count, answers
             try:
                 envelope = decode_envelope(entry)
             except DecodeError as exc:
@@ -209,7 +224,7 @@ class Rescuer:
                 )
                 if answer is not None and envelope.sender:
                     answers.append((envelope.sender, envelope.refs[index], answer))
-        return answers
+        return len(entries), answers
 
 
 def _nobody(_: UserId) -> Sequence[SessionId]:

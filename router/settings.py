@@ -188,9 +188,17 @@ def load(path: Path | None, flags: Mapping[str, Mapping[str, Any]] | None = None
             else:
                 merged[section] = values
     try:
-        return Settings(**merged)
+        settings = Settings(**merged)
     except ValidationError as exc:
         raise InvalidSettings([_sentence(error) for error in exc.errors()]) from exc
+    return settings if path is None else _anchored(settings, path.parent)
+
+
+def _anchored(settings: Settings, folder: Path) -> Settings:
+    """Let a relative `data_dir` mean the same from wherever a command is called."""
+    data_dir = str(folder / settings.redis.data_dir)
+    redis = settings.redis.model_copy(update={"data_dir": data_dir})
+    return settings.model_copy(update={"redis": redis})
 
 
 def _read_file(path: Path | None) -> dict[str, Any]:

@@ -157,9 +157,9 @@ class InboxReader:
 
     def _trimmed(self, batch: Batch, then: Callable[[bool], None]) -> Done:
         def trimmed(replies: list[Any] | None) -> None:
-            certain = replies is not None and replies[0] == 1 and batch.reading == self._reading
-            then(certain)
-            if replies is not None and not certain:
+            removed = replies is not None and replies[0] == 1
+            then(removed and batch.reading == self._reading)
+            if replies is not None and not removed:
                 self._refused(replies[0])
 
         return trimmed

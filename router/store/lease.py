@@ -81,8 +81,11 @@ class Leases:
     async def close(self, endpoint: EndpointId) -> int:
         """End an endpoint if its inbox is empty.
 
+        One that was fenced stays listed, with whatever is left of it: that is its rescuer's.
+
         Returns:
-            0 when it is closed; else how many envelopes still wait, and nothing was changed.
+            0 when it is closed or fenced; else how many envelopes still wait, and nothing was
+            changed.
 
         Raises:
             Unavailable, StoreRefused: the store is away or refuses.
@@ -92,7 +95,7 @@ class Leases:
         waiting = int(await self._link.call(scripts.CLOSE.pack((*keys, k.users(endpoint)))))
         if waiting == 0:
             await self._link.command("SREM", k.endpoints, endpoint)
-        return waiting
+        return max(0, waiting)
 
     async def ids(self) -> list[EndpointId]:
         """Return every endpoint that has not been cleaned up, sorted."""

@@ -32,8 +32,15 @@ def test_an_endpoint_with_a_full_inbox_stays_as_it_is(store: BareStore) -> None:
 
 def test_closing_again_changes_nothing(store: BareStore) -> None:
     close(store)
-    assert close(store) == 0
+    assert close(store) == -1
     assert store.keys_left() == {}
+
+
+def test_a_fenced_endpoint_is_left_to_its_rescuer(store: BareStore) -> None:
+    store.redis.delete(store.open)
+    before = store.contents()
+    assert close(store) == -1
+    assert store.contents() == before
 
 
 def test_another_endpoint_is_not_touched(store: BareStore) -> None:

@@ -1,6 +1,8 @@
+from collections.abc import Callable
+
 import pytest
 
-from router.store.scripts import FENCE
+from router.store.scripts import CLOSE, FENCE, HEARTBEAT, INDEX, PUSH, TRIM
 from tests.support.bare_store import BareStore
 
 
@@ -113,3 +115,48 @@ def test_one_that_never_was_is_fenced_without_harm(store: BareStore, rescuer: st
     store.redis.delete(store.open, store.inbox, store.done)
     assert fence(store) == 1
     assert store.keys_left() == {rescuer: "string"}
+
+
+def test_an_endpoint_that_somebody_rescues_is_not_closed_by_another(
+    store: BareStore, rescuer: str
+) -> None:
+    store.redis.set(rescuer, "other", px=5_000)
+    before = store.contents()
+    assert fence(store) == -1
+    assert store.contents() == before
+
+
+def test_users_stay_listed_until_their_routes_are_removed(store: BareStore) -> None:
+    store.redis.zadd(store.users, {"alice": 0})
+    fence(store)
+    assert store.redis.zrange(store.users, 0, -1) == [b"alice"]
+
+
+def test_another_endpoint_is_not_touched(store: BareStore) -> None:
+    other = store.keys.open(store.endpoint.replace("n1", "n2"))  # type: ignore[arg-type]
+    store.redis.set(other, b"said")
+    fence(store)
+    assert store.redis.get(other) == b"said"
+
+
+# What each does, and what it is answered.
+ZOMBIE: dict[str, tuple[Callable[[BareStore], object], object]] = {
+    "pushes": (lambda s: s.run(PUSH, (s.open, s.inbox), 10_000, b"late"), -1),
+    "trims": (lambda s: s.run(TRIM, (s.open, s.inbox, s.done), 7, 2), -1),
+    "beats": (lambda s: s.run(HEARTBEAT, (s.open, s.lease), b"lease", 10_000), -1),
+    "lists a user": (lambda s: s.run(INDEX, (s.open, s.users), "bob"), 0),
+    "peeks": (lambda s: s.redis.lmove(s.inbox, s.inbox, "LEFT", "LEFT"), None),
+    "closes": (lambda s: s.run(CLOSE, (s.open, s.lease, s.inbox, s.done, s.users)), -1),
+}
+
+
+@pytest.mark.parametrize("deed", ZOMBIE)
+def test_whatever_a_zombie_does_after_the_fence_changes_nothing(
+    store: BareStore, deed: str
+) -> None:
+    store.redis.zadd(store.users, {"alice": 0})
+    fence(store)
+    before = store.contents()
+    act, answer = ZOMBIE[deed]
+    assert act(store) == answer
+    assert store.contents() == before

@@ -1,4 +1,6 @@
 import asyncio
+import os
+import signal
 import socket
 
 import pytest
@@ -10,7 +12,7 @@ from node.node import Node, serve
 from router.errors import InvalidUser, ServerFailed, Unavailable
 from router.model import Outcome, UserId
 from router.store.embedded import EmbeddedServer
-from tests.support.clients import Client
+from tests.support.clients import Client, RawClient
 from tests.support.cluster import Cluster, fast_settings
 from tests.support.logs import Logs
 from tests.support.serving import serving
@@ -127,3 +129,26 @@ async def test_no_task_outlives_a_stopped_node(store: EmbeddedServer, prefix: st
         return asyncio.all_tasks() == before
 
     await eventually(none_left)
+
+
+async def test_one_that_waits_for_its_store_ends_when_it_is_told_to(prefix: str) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    serving_node = asyncio.create_task(serve(fast_settings(prefix), "unix:///nowhere", 60.0))
+    await eventually(lambda: signal.getsignal(signal.SIGTERM) is not before)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await serving_node == 0
+
+
+async def test_clients_that_prove_nothing_do_not_keep_a_node_from_stopping(
+    store: EmbeddedServer,
+) -> None:
+    async with Cluster(store.address.url, nodes=1) as cluster, cluster.router() as router:
+        (node,) = cluster.nodes
+        async with RawClient(node.address, "/ws?user=deaf") as deaf:
+            await deaf.message()
+            sending = asyncio.create_task(router.send("deaf", 1, timeout=60.0))
+            await eventually(lambda: node.delivery.delivered == 1)
+            await cluster.stop(node)
+            result = await sending
+    assert result.outcome is Outcome.UNKNOWN
+    assert result.reason == "the connection closed before it proved receipt"

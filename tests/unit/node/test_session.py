@@ -325,11 +325,12 @@ def test_who_is_kicked_is_told_why_and_not_to_come_back() -> None:
     assert socket.closed_with == (4410, "logged out")
 
 
-def test_before_the_welcome_a_close_says_nothing_but_its_code() -> None:
+def test_before_the_welcome_a_close_says_goodbye_and_nothing_that_waited() -> None:
     session, socket = Sessions().make(welcomed=False)
     session.put(text(b"early"))
-    session.close(TRY_ANOTHER)
-    assert socket.writes == []
+    session.close(TRY_ANOTHER, after_ms=700)
+    (goodbye,) = socket.said()
+    assert (goodbye["type"], goodbye["reconnect_after_ms"]) == ("goodbye", 700)
     assert socket.closed_with == (1013, "try another node")
 
 
@@ -341,6 +342,36 @@ def test_a_session_ends_once_whoever_ends_it() -> None:
     session.gone()
     assert sessions.ended == [session]
     assert socket.closed_with == (4408, "slow consumer")
+
+
+async def test_what_was_written_before_a_close_can_still_be_proved() -> None:
+    told, (session, socket) = Answers(), Sessions().make()
+    for ref in (1, 2):  # the second waits for the ping behind the first to be answered
+        session.put(text(b"m"), proof(told, ref))
+        session.flush()
+    session.close(STOPPING)
+    assert session.unproved
+    pings = socket.pings()
+    assert len(pings) == 2
+    session.pong(pings[0])
+    assert await told.heard() == []
+    session.pong(pings[1])
+    assert await told.heard() == [(1, Answer.DELIVERED, 1), (2, Answer.DELIVERED, 1)]
+    assert not session.unproved
+
+
+async def test_what_is_not_proved_when_the_connection_has_ended_is_lost() -> None:
+    told, (session, socket) = Answers(), Sessions().make()
+    session.put(text(b"m"), proof(told))
+    session.flush()
+    (ping,) = socket.pings()
+    session.close(SLOW)
+    assert await told.heard() == []
+    session.gone()
+    assert await told.heard() == [(1, Answer.CLOSED, 0)]
+    session.pong(ping)
+    session.gone()
+    assert await told.heard() == []
 
 
 def test_nothing_is_written_to_a_session_that_has_ended() -> None:

@@ -166,3 +166,13 @@ class TestRefusals:
 )
 def test_loopback_is_what_only_this_machine_reaches(host: str, home: bool) -> None:
     assert is_loopback(host) is home
+
+
+def test_a_relative_data_dir_starts_at_the_folder_of_the_file_that_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    file = tmp_path / "here" / "switchboard.toml"
+    file.write_text('[redis]\ndata_dir = "store"\n')
+    monkeypatch.chdir("/")
+    assert load(file).redis.data_dir == str(tmp_path / "here" / "store")
