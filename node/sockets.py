@@ -17,7 +17,6 @@ from node.streams import TransportStream, adopt
 _TEXT: Final = 0x81
 _BINARY: Final = 0x82
 _PING: Final = 0x89
-_DISCARD_BYTES: Final = 65_536
 _REASON_BYTES: Final = 123
 
 
@@ -80,16 +79,17 @@ class _Protocol(WebSocketProtocol13):
     """
 
     _refused = False
+    _over = False
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
-        if code == 1009:
+        if code == 1009 and not self.client_terminated:
             self._refused = True
             reason = f"a message has at most {self.params.max_message_size} bytes"
         super().close(code, reason)
 
     def _abort(self) -> None:
-        if self._refused and not self.client_terminated:
-            self.client_terminated = True  # ends the loop below; the close timer aborts for good
+        if self._refused and not self._over:
+            self.client_terminated = True  # ends Tornado's loop; ours has a deadline
             return
         super()._abort()
 
@@ -105,11 +105,9 @@ class _Protocol(WebSocketProtocol13):
         handler.opened(Socket(handler, stream))
         await super()._receive_frame_loop()
         if self._refused:
-            try:
-                while True:  # ends with the client's close, or with the close timer
-                    await self.stream.read_bytes(_DISCARD_BYTES, partial=True)
-            except StreamClosedError:
-                pass
+            await stream.linger()
+            self._over = True
+            self._abort()
 
 
 class SocketHandler(WebSocketHandler):

@@ -7,6 +7,7 @@ all the time and hands over what has come; Tornado's own frame parser reads from
 """
 
 import asyncio
+import contextlib
 import socket
 from typing import Any, Final, cast
 
@@ -142,6 +143,19 @@ class TransportStream(asyncio.Protocol):
             self._closed = True
             self._linger = self._loop.call_later(_LINGER_S, self._transport.abort)
             self._transport.close()
+
+    async def linger(self) -> None:
+        """Write what waits and the end behind it; read until the peer ends, or five seconds long.
+
+        A close while the peer still sends is a reset, and that takes back what it has not read.
+        """
+        if self._closed:
+            return
+        self._transport.write_eof()
+        with contextlib.suppress(StreamClosedError, TimeoutError):
+            async with asyncio.timeout(_LINGER_S):
+                while True:
+                    await self.read_bytes(_READ_AHEAD_BYTES, partial=True)
 
     def abort(self) -> None:
         """End the connection at once."""

@@ -72,7 +72,7 @@ class Receiver:
         self._receipts = receipts
         self._on_receipts = on_receipts
         self._reader = InboxReader(connector, keys, settings, self._batch, on_fenced)
-        self._sending_on: asyncio.Task[None] | None = None
+        self._sending_on: set[asyncio.Task[None]] = set()
         self._endpoint = EndpointId("")
         self.recipient: Recipient = Nobody()
         self.received = 0
@@ -95,9 +95,10 @@ class Receiver:
     async def close(self) -> None:
         """Stop reading; a batch that is not done with stays in the inbox."""
         await self._reader.close()
-        if self._sending_on is not None:
-            self._sending_on.cancel()
-            await asyncio.wait([self._sending_on])
+        for task in self._sending_on:
+            task.cancel()
+        if self._sending_on:
+            await asyncio.wait(self._sending_on)
 
     def _batch(self, batch: Batch) -> None:
         left = _Dealings()
@@ -115,7 +116,11 @@ class Receiver:
                 self._failed(entry, envelope, exc, left)
         self.recipient.flush()
         if left.bounced:
-            self._sending_on = asyncio.create_task(self._send_on_all(batch, left), name="send on")
+            # More than one at a time: after a doubt the batch is read again while the first is
+            # still at it; what it says then counts for nothing.
+            task = asyncio.create_task(self._send_on_all(batch, left), name="send on")
+            self._sending_on.add(task)
+            task.add_done_callback(self._sending_on.discard)
         else:
             self._dealt(batch, left)
 
@@ -128,7 +133,11 @@ class Receiver:
             return
         if type(envelope) is MessageEnvelope:
             self.received += 1
-            self.recipient.message(envelope)
+            try:
+                self.recipient.message(envelope)
+            except Exception as exc:  # noqa: BLE001
+                # The connection it came by brings the messages of all others, too.
+                self._dead.bury(entry, exc)
 
     def flush(self) -> None:
         """Write what the envelopes handed to `deliver` have collected."""
@@ -161,12 +170,14 @@ class Receiver:
     ) -> None:
         """Part what must be sent on from what can only be answered."""
         refs = envelope.refs
+        # Of any copy but the first nobody knows what became of an earlier one.
+        sure = first and envelope.hop == 0
         gone = [index for index, answer in missed if answer is Answer.NOT_HERE]
         if gone:
-            left.bounced.append((envelope, gone, first and envelope.hop == 0))
+            left.bounced.append((envelope, gone, sure))
         if envelope.sender:
             left.negatives += [
-                (envelope.sender, refs[index], answer)
+                (envelope.sender, refs[index], answer if sure else Answer.UNSURE)
                 for index, answer in missed
                 if answer is not Answer.NOT_HERE
             ]

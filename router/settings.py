@@ -38,6 +38,12 @@ def _redis_url(url: str) -> str:
     return url
 
 
+def _amqp_url(url: str) -> str:
+    if urlsplit(url).scheme not in ("amqp", "amqps"):
+        raise ValueError("starts with amqp:// or amqps://")
+    return url
+
+
 class RedisSettings(Section):
     """Where the store is."""
 
@@ -85,7 +91,8 @@ class InboxSettings(Section):
 class DeliverySettings(Section):
     """How messages travel and how long a sender waits."""
 
-    mode: Literal["routed", "channel", "broadcast"] = "routed"
+    mode: Literal["routed", "channel", "broadcast", "fanout"] = "routed"
+    amqp_url: Annotated[str, AfterValidator(_amqp_url)] = "amqp://guest:guest@127.0.0.1:5672/"
     timeout_s: Seconds = 5.0
     max_waiting: Count = 20_000
 

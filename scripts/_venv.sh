@@ -77,6 +77,18 @@ apt_install() {
     rm -f "$log"
 }
 
+# Runs a command that installs packages; no service that they bring is started by it.
+without_services() (
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then # else somebody has decided already
+        trap 'rm -f "$policy"' EXIT
+        trap 'exit 130' INT TERM
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
+    "$@"
+)
+
 install() {
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input "$@" ||
         die "pip could not install what is needed; its own words are above"

@@ -7,9 +7,10 @@ import pytest
 import uvloop
 
 from tests.support.logs import logs
+from tests.support.rabbit import rabbit
 from tests.support.store import prefix, store
 
-__all__ = ["logs", "prefix", "store"]
+__all__ = ["logs", "prefix", "rabbit", "store"]
 
 
 def pytest_asyncio_loop_factories(

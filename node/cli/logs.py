@@ -57,6 +57,8 @@ def configure(settings: LogSettings, quiet: bool = False) -> None:
     logging.basicConfig(handlers=[handler], level=level, force=True)
     # A line for each request would be a line for each message.
     logging.getLogger("tornado.access").setLevel(max(level, logging.ERROR))
+    # Each lost connection with a traceback, each try to connect an error: ours is one line.
+    logging.getLogger("aiormq.connection").setLevel(logging.CRITICAL)
 
 
 def escape_controls(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

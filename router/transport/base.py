@@ -11,6 +11,11 @@ from router.errors import SwitchboardError
 from router.model import Confirm, EndpointId, Outcome, Session, SessionId, UserId
 
 MAX_DETOURS = 3
+ACCEPTED_ONLY = frozenset({Confirm.ACCEPTED})
+"""What a mode can promise that hands messages on and never hears of them again."""
+Deliver = Callable[[bytes], None]
+"""Takes one envelope as it came, and writes it to whoever holds its users here."""
+
 _NEGATIVE = {
     Answer.DROPPED: Outcome.DROPPED,
     Answer.EXPIRED: Outcome.EXPIRED,

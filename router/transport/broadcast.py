@@ -11,8 +11,9 @@ from router.model import EndpointId, Session, SessionId, UserId
 from router.store.connect import Connector
 from router.store.link import Link
 from router.store.registry import Registry
-from router.transport.base import Delivery
-from router.transport.pubsub import ACCEPTED_ONLY, Deliver, Publisher, Subscriber
+from router.transport.base import ACCEPTED_ONLY, Deliver, Delivery
+from router.transport.holding import Holding
+from router.transport.pubsub import Publisher, Subscriber
 
 
 class BroadcastTransport:
@@ -37,6 +38,7 @@ class BroadcastTransport:
         self._registry = registry
         self._publisher = Publisher(link, changed)
         self._subscriber = Subscriber(connector, deliver, flush)
+        self._holding = Holding()
 
     async def open(self) -> None:
         """See `Transport.open`; the subscriber connects with the first session."""
@@ -53,14 +55,24 @@ class BroadcastTransport:
         self._publisher.publish(self._channel, parcel, deliveries)
 
     async def attach(self, sessions: Sequence[tuple[UserId, Session]]) -> bool:
-        """See `Transport.attach`: registered, and the one subscription confirmed."""
+        """See `Transport.attach`: registered, and the one subscription confirmed.
+
+        As with `ChannelTransport`, a session that is attached again waits for no connection.
+        """
         if not await self._registry.register(sessions):
             return False
-        await self._subscriber.subscribe((self._channel,))
+        if fresh := self._holding.add(sessions):
+            try:
+                await self._subscriber.subscribe((self._channel,))
+            except BaseException:
+                for user, session in fresh:
+                    self._holding.remove(user, session.endpoint, session.session)
+                raise
         return True
 
     async def detach(
         self, user: UserId, endpoint: EndpointId, session: SessionId, *, last_here: bool
     ) -> None:
         """See `Transport.detach`; the subscription stays, others need it."""
+        self._holding.remove(user, endpoint, session)
         await self._registry.unregister(user, endpoint, session, last_here=last_here)

@@ -12,8 +12,9 @@ from router.model import EndpointId, Session, SessionId, UserId
 from router.store.connect import Connector
 from router.store.link import Link
 from router.store.registry import Registry
-from router.transport.base import Delivery
-from router.transport.pubsub import ACCEPTED_ONLY, Deliver, Publisher, Subscriber
+from router.transport.base import ACCEPTED_ONLY, Deliver, Delivery
+from router.transport.holding import Holding
+from router.transport.pubsub import Publisher, Subscriber
 
 
 class ChannelTransport:
@@ -45,6 +46,7 @@ class ChannelTransport:
         self._registry = registry
         self._publisher = Publisher(link, changed)
         self._subscriber = Subscriber(connector, deliver, flush)
+        self._holding = Holding()
 
     async def open(self) -> None:
         """See `Transport.open`; the subscriber connects with the first session."""
@@ -62,16 +64,29 @@ class ChannelTransport:
             self._publisher.publish(self._keys.channel(delivery.user), parcel, (delivery,))
 
     async def attach(self, sessions: Sequence[tuple[UserId, Session]]) -> bool:
-        """See `Transport.attach`: registered, and the channel's subscription confirmed."""
+        """See `Transport.attach`: registered, and the channel's subscription confirmed.
+
+        A session that is attached again waits for no connection: it is subscribed, or will be with
+        all the others when the connection is back.
+        """
         if not await self._registry.register(sessions):
             return False
-        await self._subscriber.subscribe(self._keys.channel(user) for user, _ in sessions)
+        fresh = self._holding.add(sessions)
+        try:
+            await self._subscriber.subscribe(self._keys.channel(user) for user, _ in fresh)
+        except BaseException:
+            for user, session in fresh:
+                self._let_go(user, session.endpoint, session.session)
+            raise
         return True
 
     async def detach(
         self, user: UserId, endpoint: EndpointId, session: SessionId, *, last_here: bool
     ) -> None:
-        """See `Transport.detach`."""
-        if last_here:
-            self._subscriber.unsubscribe(self._keys.channel(user))
+        """See `Transport.detach`; what is subscribed goes by the sessions that are left here."""
+        self._let_go(user, endpoint, session)
         await self._registry.unregister(user, endpoint, session, last_here=last_here)
+
+    def _let_go(self, user: UserId, endpoint: EndpointId, session: SessionId) -> None:
+        if self._holding.remove(user, endpoint, session):
+            self._subscriber.unsubscribe(self._keys.channel(user))

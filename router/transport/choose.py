@@ -1,20 +1,25 @@
 """Which transport `delivery.mode` means: the only place that knows them all."""
 
+import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
+from router.errors import InvalidSettings
 from router.keys import Keys
 from router.settings import Settings
 from router.store.connect import Connector
 from router.store.link import Link
 from router.store.registry import Registry
 from router.store.routes import RouteTable
-from router.transport.base import Delivery, Transport
+from router.transport.base import Deliver, Delivery, Transport
 from router.transport.broadcast import BroadcastTransport
 from router.transport.channel import ChannelTransport
 from router.transport.outbox import Outbox
-from router.transport.pubsub import Deliver
 from router.transport.routed import RoutedTransport
+
+# Found by its name and not imported: what it stands on is an extra that few install.
+_FANOUT: Final = "router.transport.fanout:FanoutTransport"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,5 +53,25 @@ def make_transport(settings: Settings, parts: Parts) -> Transport:
     if settings.delivery.mode == "routed":
         routes = RouteTable(p.connector, p.keys, settings.registry)
         return RoutedTransport(p.link, routes, p.registry, p.outbox, p.changed)
+    if settings.delivery.mode == "fanout":
+        exchange, most = p.keys.everybody, settings.inbox.max_length
+        return _fanout()(
+            settings.delivery.amqp_url, exchange, most, p.registry, p.changed, p.deliver, p.flush
+        )
     kind = ChannelTransport if settings.delivery.mode == "channel" else BroadcastTransport
     return kind(p.connector, p.link, p.keys, p.registry, p.changed, p.deliver, p.flush)
+
+
+def _fanout() -> Callable[..., Transport]:
+    """Return what makes the transport of the mode `fanout`.
+
+    Raises:
+        InvalidSettings: its library is not installed.
+    """
+    try:
+        found: Callable[..., Transport] = pkgutil.resolve_name(_FANOUT)
+    except ModuleNotFoundError as exc:
+        mend = "pip install 'switchboard[fanout]'"
+        problem = f'delivery.mode "fanout" needs the package {exc.name}: {mend}'
+        raise InvalidSettings([problem]) from exc
+    return found

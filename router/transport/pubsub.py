@@ -5,6 +5,7 @@ cannot know. https://redis.io/docs/latest/develop/pubsub/
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -14,14 +15,11 @@ from hiredis import ReplyError
 
 from router.codec import MAX_USERS_PER_ENVELOPE, MessageEnvelope, encode
 from router.errors import StoreRefused, Unavailable
-from router.model import Confirm, Outcome
+from router.model import Outcome
 from router.store.connect import Connector
 from router.store.link import Link
 from router.store.resp import pack
-from router.transport.base import Delivery
-
-Deliver = Callable[[bytes], None]
-"""Takes one envelope as it came, and writes it to whoever holds its users here."""
+from router.transport.base import Deliver, Delivery
 
 _SLICE: Final = 500
 _ALIVE_S: Final = 2.0
@@ -102,8 +100,11 @@ class Subscriber:
         self._flush_now = flush
         self._scheduled = False
         self._opening = asyncio.Lock()
-        self._channels: set[str] = set()
-        self._confirming: dict[bytes, list[asyncio.Future[None]]] = {}
+        self._wanted: set[str] = set()
+        # Of the present connection: subscriptions under way, each channel's in the order sent,
+        # and those that stand.
+        self._asked: dict[str, deque[asyncio.Future[None]]] = {}
+        self._standing: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         self._alive: asyncio.Task[None] | None = None
         self._link = Link(
@@ -131,31 +132,52 @@ class Subscriber:
         await self._link.close()
 
     async def subscribe(self, channels: Iterable[str]) -> None:
-        """Listen to `channels` too; returns when the store has confirmed them.
+        """Listen to `channels` too; returns when the store has confirmed them all.
 
         Raises:
-            Unavailable: the connection is away; they are subscribed when it is back.
+            Unavailable: the connection is away; those wanted before are subscribed when it is back.
         """
-        fresh = [channel for channel in dict.fromkeys(channels) if channel not in self._channels]
-        if not fresh:
+        missing = [c for c in dict.fromkeys(channels) if c not in self._standing]
+        if not missing:
             return
         await self._open()
         if not self._link.up:
             raise Unavailable(self._link.address, "the subscriber is not connected")
-        futures = [self._confirmation(channel) for channel in fresh]
-        self._channels.update(fresh)
-        self._link.write(pack("SUBSCRIBE", *fresh))
-        await asyncio.gather(*futures)
+        # One that was given up since it was asked for needs to be asked for again.
+        to_ask = [c for c in missing if c not in self._wanted or self._idle(c)]
+        self._wanted.update(missing)
+        self._ask(to_ask)
+        # Also for what another one has asked for: it is no more confirmed for us than for them.
+        waiting = [self._asked[c][-1] for c in missing if c in self._asked]
+        if waiting:
+            await asyncio.wait(waiting)  # which does not cancel them, should we be cancelled
+        for future in waiting:
+            future.result()
 
     def unsubscribe(self, channel: str) -> None:
         """Listen to `channel` no longer; when away, it is simply not subscribed again."""
-        self._channels.discard(channel)
+        self._wanted.discard(channel)
+        self._standing.discard(channel)
         self._link.write(pack("UNSUBSCRIBE", channel))
 
-    def _confirmation(self, channel: str) -> "asyncio.Future[None]":
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._confirming.setdefault(channel.encode(), []).append(future)
-        return future
+    def _ask(self, channels: Sequence[str]) -> None:
+        """Send one SUBSCRIBE; the store confirms each channel by itself, in this order."""
+        if not channels:
+            return
+        loop = asyncio.get_running_loop()
+        for channel in channels:
+            self._asked.setdefault(channel, deque()).append(loop.create_future())
+        self._link.write(pack("SUBSCRIBE", *channels))
+
+    def _confirmed(self, channel: str) -> None:
+        asked = self._asked.get(channel)
+        if asked is None:
+            return
+        asked.popleft().set_result(None)
+        if not asked:
+            del self._asked[channel]
+            if channel in self._wanted:  # else its UNSUBSCRIBE is on the way
+                self._standing.add(channel)
 
     def _pushed(self, message: list[Any]) -> None:
         kind = message[0]
@@ -165,21 +187,20 @@ class Subscriber:
                 self._scheduled = True
                 asyncio.get_running_loop().call_soon(self._flush)
         elif kind == b"subscribe":
-            for future in self._confirming.pop(message[1], ()):
-                if not future.done():
-                    future.set_result(None)
+            self._confirmed(message[1].decode("utf-8", "replace"))
 
     def _flush(self) -> None:
         self._scheduled = False
         self._flush_now()
 
     def _lost(self) -> None:
-        confirming, self._confirming = self._confirming, {}
+        self._standing.clear()
+        asked, self._asked = self._asked, {}
         error = Unavailable(self._link.address, "the subscriber was disconnected")
-        for futures in confirming.values():
+        for futures in asked.values():
             for future in futures:
-                if not future.done():
-                    future.set_exception(error)
+                future.set_exception(error)
+                future.exception()  # nobody need wait for it
 
     def _subscribe_again(self) -> None:
         if self._task is not None:
@@ -187,10 +208,14 @@ class Subscriber:
         self._task = asyncio.create_task(self._subscribe_all(), name="subscribe again")
 
     async def _subscribe_all(self) -> None:
-        channels = list(self._channels)
+        channels = list(self._wanted)
         for first in range(0, len(channels), _SLICE):
-            self._link.write(pack("SUBSCRIBE", *channels[first : first + _SLICE]))
+            part = channels[first : first + _SLICE]
+            self._ask([c for c in part if c in self._wanted and self._idle(c)])
             await asyncio.sleep(0)
+
+    def _idle(self, channel: str) -> bool:
+        return channel not in self._standing and channel not in self._asked
 
     async def _ask_for_life(self) -> None:
         """Ping: a connection that only listens would not notice that nobody speaks any more."""
@@ -201,6 +226,3 @@ class Subscriber:
 
 def _ignore(_: list[Any] | None) -> None:
     """The wire notices by itself when the answer does not come."""
-
-
-ACCEPTED_ONLY: Final = frozenset({Confirm.ACCEPTED})

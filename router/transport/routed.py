@@ -201,7 +201,8 @@ class RoutedTransport:
             error = StoreRefused(self._outbox.error)
         else:
             error = Unavailable(self._link.address, "the connection is down")
-        if delivery.sure and delivery.accepted == 0 and delivery.unanswered == 0:
+        last = delivery.unpushed == 1  # else another copy may yet turn out to be pushed
+        if last and delivery.sure and delivery.accepted == 0 and delivery.unanswered == 0:
             delivery.error = error
         else:
             delivery.refused(Outcome.UNKNOWN, str(error))

@@ -1,29 +1,32 @@
 """`scripts/bench`: reads the options, runs, prints."""
 
 import asyncio
-import signal
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from router.errors import ServerFailed
+from scripts.benchmark.cluster import start_cluster
 from scripts.benchmark.options import MODES, Options
 from scripts.benchmark.report import document, show
-from scripts.benchmark.run import Results, Runner
-from scripts.measuring.children import ChildFailed, Children
+from scripts.measuring.children import ChildFailed
+from scripts.measuring.cluster import Cluster
+from scripts.measuring.command import (
+    EXIT_FAULTY,
+    EXIT_INTERRUPTED,
+    TABLE_COLUMNS,
+    parse_nodes,
+    progress_bar,
+    table_console,
+    workshop,
+)
 from scripts.measuring.modes import Mode
 from scripts.measuring.plan import MIN_SIZE_BYTES
-from scripts.measuring.store import Stores
+from scripts.measuring.run import Results, Runner
 
-EXIT_FAULTY = 1
-EXIT_INTERRUPTED = 130
-TABLE_COLUMNS = 150
-MAX_NODES = 64
 ROUTED = "routed"
 HELP = (
     "Measures what a routed message costs, beside two yardsticks, in one run: CPU of nodes and of "
@@ -38,21 +41,6 @@ EXAMPLE = (
 )
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-def parse_nodes(text: str) -> tuple[int, ...]:
-    """Return `1,4,16` as numbers.
-
-    Raises:
-        typer.BadParameter: one is not a number of nodes.
-    """
-    try:
-        nodes = tuple(dict.fromkeys(int(part) for part in text.split(",")))
-    except ValueError:
-        raise typer.BadParameter(f"'{text}' is not a list like 1,4,16") from None
-    if not all(0 < number <= MAX_NODES for number in nodes):
-        raise typer.BadParameter(f"each number of nodes is 1 to {MAX_NODES}")
-    return nodes
 
 
 def parse_modes(text: str) -> tuple[Mode, ...]:
@@ -125,35 +113,20 @@ def _run(options: Options, json: bool, out: Path | None) -> int:
 
 
 async def _measure(options: Options, errors: Console, cells: int) -> Results:
-    """Run everything in a folder of its own, which goes when the processes have gone."""
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    columns = (
-        TextColumn("{task.description:<44}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with (
-        tempfile.TemporaryDirectory(prefix="switchboard-bench-") as name,
-        Progress(*columns, console=errors, refresh_per_second=1) as progress,
-    ):
-        bar = progress.add_task("starting", total=cells)
+    with progress_bar(errors, cells) as step:
+        async with workshop("bench") as (directory, children, stores):
 
-        def step(description: str, advance: int) -> None:
-            progress.update(bar, description=description, advance=advance)
+            async def start(kind: str, nodes: int) -> Cluster:
+                return await start_cluster(children, stores, kind, nodes, options.users, directory)
 
-        with Stores(Path(name)) as stores:
-            async with Children(Path(name)) as children:
-                runner = Runner(options, children, stores, Path(name), step)
-                await runner.run()
+            runner = Runner(options, children, stores, start, step)
+            await runner.run()
     return runner.results
 
 
 def _write(options: Options, results: Results, json: bool, out: Path | None) -> None:
     found = msgspec.json.format(msgspec.json.encode(document(options, results)))
-    console = Console(width=None if Console().is_terminal else TABLE_COLUMNS)
+    console = table_console()
     if json:
         typer.echo(found)
     else:

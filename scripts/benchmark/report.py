@@ -1,22 +1,19 @@
 """The tables and the JSON document of a run."""
 
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from scripts.benchmark.options import Options
-from scripts.benchmark.run import Results
 from scripts.benchmark.summary import Row, rows
+from scripts.measuring.machine import machine, versions
 from scripts.measuring.meter import cpu_source
+from scripts.measuring.run import Results
 from scripts.measuring.stats import Spread
 
-LIBRARIES = ("tornado", "uvloop", "redis", "hiredis", "msgpack", "msgspec")
 NOTES = (
     "CPU: {source}; sender and clients are apart and in no other figure.",
     "Outstanding: from the call of send until it has its answer and the client has the message.",
@@ -36,11 +33,7 @@ def document(options: Options, results: Results) -> dict[str, Any]:
     """Return the whole run as JSON types."""
     return {
         "machine": machine(),
-        "versions": {
-            "python": platform.python_version(),
-            "store": results.store_version,
-            **{name: version(name) for name in LIBRARIES},
-        },
+        "versions": versions(results.store_version),
         "settings": {
             **asdict(options),
             "modes": [mode.name for mode in options.modes],
@@ -52,11 +45,6 @@ def document(options: Options, results: Results) -> dict[str, Any]:
         "faults": results.faults(),
         "yardstick_faults": results.yardstick_faults(),
     }
-
-
-def machine() -> dict[str, Any]:
-    """Return what the figures depend on."""
-    return {"system": platform.platform(), "cpus": os.cpu_count(), "arch": platform.machine()}
 
 
 def show(console: Console, options: Options, results: Results) -> None:

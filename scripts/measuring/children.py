@@ -88,6 +88,16 @@ class Child:
             raise self.failure(f"'{op}' failed: {answer['error']}")
         return answer
 
+    def signal(self, sign: signal.Signals) -> None:
+        """Send it a signal.
+
+        Raises:
+            ChildFailed: it has ended.
+        """
+        if not self.running():
+            raise self.failure(f"ended before {sign.name}")
+        self._process.send_signal(sign)
+
     async def stop(self) -> None:
         """End it: SIGTERM, and SIGKILL when that is not enough."""
         for sign in (signal.SIGTERM, signal.SIGKILL):

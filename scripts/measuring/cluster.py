@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.measuring.children import START_SECONDS, Child, Children, python
-from scripts.measuring.http import HOST, get
+from scripts.measuring.http import HOST, OK, get
 from scripts.measuring.meter import StoreMeter
 from scripts.measuring.store import Store, Stores
 
@@ -109,4 +109,4 @@ async def _is_ready(port: int) -> bool:
         status, _ = await get(port, "/readyz")
     except OSError:
         return False
-    return status == 200
+    return status == OK

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 HOST = "127.0.0.1"
+OK = 200
 
 
 async def get(port: int, path: str) -> tuple[int, Any]:

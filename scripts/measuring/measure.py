@@ -72,13 +72,10 @@ async def measure(
     Raises:
         ChildFailed: a process of the cluster ended or fell silent.
     """
-    sending = plan.dump()
+    sending, how = plan.dump(), mode.how or mode.name
     await asyncio.gather(
         cluster.clients.ask("expect", plan=sending),
-        *(
-            driver.ask("prepare", plan=sending, how=mode.how or mode.name)
-            for driver in cluster.drivers
-        ),
+        *(driver.ask("prepare", plan=sending, how=how) for driver in cluster.drivers),
     )
     before, begin = read(cluster), time.monotonic()
     await _load(cluster, regime, plan)

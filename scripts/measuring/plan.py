@@ -54,7 +54,7 @@ class Plan:
         return asdict(self)
 
     def recipients(self) -> list[int]:
-        """Return the first user index of each message, drawn evenly and in the same order each time."""
+        """Return the first user index of each message, drawn evenly, the same each time."""
         return Random(self.seed).choices(range(self.users), k=self.messages)
 
     def members(self, first: int) -> list[int]:

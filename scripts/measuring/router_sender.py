@@ -4,9 +4,11 @@ It reads the settings as the nodes do, so `delivery.mode` is whatever the cluste
 """
 
 import argparse
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import structlog
 import uvloop
 
 from router.aio import Router
@@ -51,6 +53,8 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--progress", required=True, type=Path)
     given = parser.parse_args()
+    # stdout belongs to the answers.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     async with Router.from_settings(load(None)) as router:
         await serve_sender(Caller(router).send, given.progress)
 

@@ -177,6 +177,29 @@ async def test_a_new_second_device_is_seen(nodes: list[Endpoint], sender: Router
     await eventually(both_have_the_same_message)
 
 
+async def test_what_changed_while_the_sender_was_cut_off_is_seen(
+    world: Endpoints, nodes: list[Endpoint], store: EmbeddedServer
+) -> None:
+    await nodes[0].attach("alice")
+    async with Proxy(store.address.socket, store.address.password) as proxy:
+        sender = await world.sender(proxy.url)
+        assert await sent(sender, "alice") is Outcome.DELIVERED
+        await proxy.refuse()
+        await eventually(lambda: not sender.member.link.up)
+        await nodes[1].attach("alice")
+        await proxy.accept()
+
+        async def both_have_it() -> bool:
+            try:
+                await sender.send("alice", "both")
+            except Unavailable:
+                return False
+            return all('"both"' in node.texts() for node in nodes[:2])
+
+        await eventually(both_have_it)
+        await sender.close()
+
+
 async def test_a_dead_endpoint_is_seen_and_its_route_removed(
     world: Endpoints, nodes: list[Endpoint], sender: Router
 ) -> None:

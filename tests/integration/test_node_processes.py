@@ -124,35 +124,6 @@ async def test_a_node_that_died_is_shown_as_lost_and_one_that_takes_its_name_as_
         assert (await cluster.router.send("alice", 1)).outcome is Outcome.DELIVERED
 
 
-async def test_what_waits_for_a_killed_node_reaches_its_user_elsewhere_and_all_of_it_is_cleaned_up(
-    store: EmbeddedServer,
-) -> None:
-    quick = {"ttl_s": 1.0, "heartbeat_s": 0.3}
-    async with processes(store.address.url, 2, lease=quick) as cluster:
-        dies, lives = cluster.nodes
-        await cluster.connect(dies, "alice")
-        endpoint = await cluster.described(dies)
-        assert endpoint is not None
-        dies.pause()
-        sending = asyncio.create_task(cluster.router.send("alice", "rescued", timeout=60))
-
-        async def it_waits() -> bool:
-            return await waiting_in(cluster, dies) == ["rescued"]
-
-        await eventually(it_waits)
-        await dies.kill()
-        alice = await cluster.connect(lives, "alice")
-        assert await alice.messages(1) == ["rescued"]
-        assert (await sending).outcome is Outcome.DELIVERED
-
-        async def nothing_of_it_is_left() -> bool:
-            return not [key for key in await cluster.left_behind() if endpoint.endpoint in key]
-
-        await eventually(nothing_of_it_is_left)
-        assert len(await cluster.routes("alice")) == 1
-        assert [node.name for node in await cluster.router.nodes()] == [lives.name]
-
-
 async def test_sigterm_says_goodbye_and_leaves_nothing_behind(store: EmbeddedServer) -> None:
     async with processes(store.address.url, 2) as cluster:
         stops, stays = cluster.nodes

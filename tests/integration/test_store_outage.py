@@ -9,10 +9,11 @@ import pytest
 
 from router.aio import Router
 from router.errors import SwitchboardError, Unavailable
-from router.model import Outcome
+from router.model import Outcome, UserId
 from router.store.embedded import EmbeddedServer
 from tests.support.clients import Client
 from tests.support.cluster import Cluster, fields_of
+from tests.support.proxy import Proxy
 from tests.support.waiting import eventually
 
 
@@ -111,6 +112,23 @@ async def test_everything_resumes_when_it_is_back(
         await eventually(nothing_is_left_of_who_left)
     for client in clients:
         assert (await client.messages(1)) == ["back"]
+
+
+async def test_what_the_registry_lost_while_a_node_was_cut_off_is_there_again_at_once(
+    store: EmbeddedServer,
+) -> None:
+    async with (
+        Cluster(store.address.url, nodes=0) as cluster,
+        Proxy(store.address.socket, store.address.password) as proxy,
+    ):
+        node = await cluster.start("cut", proxy.url)
+        alice = await cluster.connect(node, "alice")
+        await proxy.refuse()
+        await eventually(lambda: not node.member.link.up)
+        await cluster.redis.delete(cluster.keys.routes(UserId("alice")))
+        await proxy.accept()
+        await all_well(cluster, [alice])
+        await cluster.stop(node)
 
 
 class Load:

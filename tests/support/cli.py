@@ -23,14 +23,18 @@ class Answer:
 @contextmanager
 def logs_restored() -> Iterator[None]:
     """Take back what is set up for logs inside the block: it is the process's, not the test's."""
-    root, access = logging.getLogger(), logging.getLogger("tornado.access")
-    handlers, levels, config = root.handlers[:], (root.level, access.level), structlog.get_config()
+    root = logging.getLogger()
+    handlers, config = root.handlers[:], structlog.get_config()
+    levels = {
+        name: logging.getLogger(name).level
+        for name in (None, "tornado.access", "aiormq.connection")
+    }
     try:
         yield
     finally:
         root.handlers[:] = handlers
-        root.setLevel(levels[0])
-        access.setLevel(levels[1])
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
         structlog.configure(**config)
 
 

@@ -105,9 +105,9 @@ class Endpoints:
         self.settings = settings
         self.redis = plain_redis(url)
 
-    async def start(self, name: str) -> Endpoint:
-        """Return a new endpoint that reads its inbox."""
-        member = Member(self.settings, self._url)
+    async def start(self, name: str, url: str | None = None) -> Endpoint:
+        """Return a new endpoint that reads its inbox; `url` is the store as it shall see it."""
+        member = Member(self.settings, url or self._url)
         await member.open()
         self._exits.push_async_callback(member.close)
         await member.join(name)

@@ -208,6 +208,17 @@ async def test_a_message_over_the_limit_is_refused_so_that_the_client_hears_it(
     assert server.heard == []
 
 
+async def test_a_client_that_listens_only_when_it_has_sent_all_of_it_hears_it_too(
+    server: Server,
+) -> None:
+    async with RawClient(server.address, "/") as client:
+        await client.text("x" * 10_000_000)
+        found = await client.frame()
+        assert (found.opcode, bytes(found.data)[:2]) == (Opcode.CLOSE, b"\x03\xf1")  # 1009
+        await client.answer()
+        await eventually(lambda: server.ended == 1)
+
+
 async def test_a_message_in_fragments_counts_as_a_whole(server: Server) -> None:
     async with connect(f"ws://{server.address}/", proxy=None) as client:
         sending = asyncio.ensure_future(client.send(["x" * 400] * 4))

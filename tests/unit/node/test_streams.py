@@ -148,6 +148,21 @@ async def test_a_close_lets_what_waits_arrive(pair: Pair) -> None:
     assert await pair.hears(len(data) + 1) == data
 
 
+async def test_to_linger_lets_what_was_written_arrive_at_a_peer_that_still_sends(
+    pair: Pair,
+) -> None:
+    saying = asyncio.create_task(pair.says(b"x" * 10_000_000))
+    await pair.stream.read_bytes(1)
+    pair.stream.send(b"enough")
+    lingering = asyncio.create_task(pair.stream.linger())
+    await saying
+    assert await pair.hears(100) == b"enough"  # and then the end
+    assert not lingering.done()
+    pair.peer.close()
+    await lingering
+    assert pair.stream.closed()
+
+
 async def test_an_abort_throws_away_what_waits(pair: Pair) -> None:
     pair.stream.send(b"x" * 5_000_000)
     pair.stream.abort()

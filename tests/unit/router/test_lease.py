@@ -9,9 +9,11 @@ from router.codec import Lease, encode
 from router.errors import StoreRefused, Unavailable
 from router.keys import Keys
 from router.model import EndpointId
-from router.settings import LeaseSettings
+from router.settings import LeaseSettings, RedisSettings
+from router.store.connect import Connector
 from router.store.lease import Leases
 from router.store.link import Link
+from tests.support.fake_store import OK, FakeStore
 from tests.support.proxy import Proxy
 
 SAID = Lease("node", 4_711, "127.0.0.1:8001", "live", 3, 10, 9, 1.5, 0.5)
@@ -134,10 +136,31 @@ class TestClosing:
         assert redis.exists(keys.open(endpoint), keys.lease(endpoint)) == 2
         assert await leases.ids() == [endpoint]
 
+    async def test_one_that_was_fenced_stays_listed_for_its_rescuer(
+        self, leases: Leases, redis: Redis, keys: Keys
+    ) -> None:
+        endpoint = await leases.open("n1", SAID)
+        redis.delete(keys.open(endpoint))
+        redis.rpush(keys.rescued(endpoint), "a")
+        redis.set(keys.done(endpoint), 7)
+        assert await leases.close(endpoint) == 0
+        assert redis.exists(keys.rescued(endpoint), keys.done(endpoint)) == 2
+        assert await leases.ids() == [endpoint]
+
     async def test_closing_twice_is_closing_once(self, leases: Leases) -> None:
         endpoint = await leases.open("n1", SAID)
         await leases.close(endpoint)
         assert await leases.close(endpoint) == 0
+
+    async def test_a_fenced_endpoint_stays_listed_for_its_rescuer(
+        self, leases: Leases, redis: Redis, keys: Keys
+    ) -> None:
+        endpoint = await leases.open("n1", SAID)
+        redis.rpush(keys.inbox(endpoint), "a")
+        redis.delete(keys.open(endpoint))
+        assert await leases.close(endpoint) == 0
+        assert await leases.ids() == [endpoint]
+        assert redis.llen(keys.inbox(endpoint)) == 1
 
 
 class TestDescribing:
@@ -220,3 +243,12 @@ class TestWithoutLease:
         ids = [await leases.open(name, SAID) for name in ("n1", "n2", "n3")]
         redis.delete(keys.lease(ids[1]))
         assert await leases.without_lease(ids) == [ids[1]]
+
+    async def test_a_store_that_refuses_is_an_error(self, keys: Keys) -> None:
+        answers = {b"SCRIPT": OK, b"SETNAME": OK, b"EXISTS": b"-NOPERM no\r\n"}
+        async with FakeStore(answers) as fake:
+            link = Link(Connector(fake.url, RedisSettings()), "test")
+            await link.open()
+            with pytest.raises(StoreRefused, match="NOPERM"):
+                await Leases(link, keys, LeaseSettings()).without_lease([EndpointId("n1.aa")])
+            await link.close()

@@ -182,6 +182,19 @@ class TestAsking:
         link.send(pack("ECHO", "a") + pack("ECHO", "b"), 1, heard.append)
         await eventually(lambda: heard == [[b"a"], [b"b"]])
 
+    async def test_what_is_told_is_not_answered(self, link: Link, redis: Redis, keys: Keys) -> None:
+        assert link.tell(pack("INCR", keys.dead))
+        assert await link.command("GET", keys.dead) == b"1"
+
+    async def test_what_is_written_may_be_answered_by_push_messages(
+        self, connector: Connector, redis: Redis, prefix: str
+    ) -> None:
+        heard: list[Any] = []
+        async with opened(connector, on_push=heard.append) as link:
+            link.write(pack("SUBSCRIBE", prefix))
+            await eventually(lambda: heard == [[b"subscribe", prefix.encode(), 1]])
+            assert await link.command("PING") == b"PONG"
+
 
 class TestLosing:
     async def test_a_reply_that_is_lost_says_that_the_command_may_have_run(
@@ -213,6 +226,8 @@ class TestLosing:
         heard: list[Any] = []
         shaky_link.send(pack("INCR", keys.dead), 1, heard.append)
         assert heard == [None]
+        assert not shaky_link.tell(pack("INCR", keys.dead))
+        shaky_link.write(pack("INCR", keys.dead))
         await proxy.accept()
         await eventually(lambda: shaky_link.up)
         assert redis.get(keys.dead) is None

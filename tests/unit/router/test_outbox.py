@@ -177,6 +177,13 @@ class TestPushing:
         assert await second is Push.PUSHED
         assert inbox(redis, keys, N1) == [b"a", b"b"]
 
+    async def test_what_is_told_lies_in_the_inbox_too(
+        self, outbox: Outbox, link: Link, redis: Redis, keys: Keys
+    ) -> None:
+        assert outbox.tell(N1, b"a")
+        assert await link.command("PING") == b"PONG"
+        assert inbox(redis, keys, N1) == [b"a"]
+
 
 class TestRefusals:
     async def test_a_closed_endpoint_is_told_apart_from_open_ones(
@@ -308,6 +315,7 @@ class TestLosses:
         outbox.push(N2, b"b", results, 2)
         await rounds()
         assert results.all == [(1, Push.UNSENT), (2, Push.UNSENT)]
+        assert not outbox.tell(N1, b"c")
 
     async def test_a_large_backlog_is_unsent_in_one_go(
         self, outbox: Outbox, proxy: Proxy, link: Link, results: Results

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
+from router.codec import RouteEntry, encode
 from router.errors import StoreRefused, Unavailable
 from router.keys import Keys
 from router.model import EndpointId, OnlineUser, Session, SessionId, UserId
@@ -219,7 +220,7 @@ class TestLocating:
         await registry.register([(ALICE, session("s1"))])
         junk: dict[Any, Any] = {
             b"n9.zz/s": b"\xff",
-            b"junk": b"junk",
+            b"junk": encode(RouteEntry("web", "", 1.0)),
             b"n1.aa/s2": b"\x93\xa1\xff\xa0\x00",
         }
         redis.hset(keys.routes(ALICE), mapping=junk)

@@ -161,6 +161,8 @@ class TestCache:
         users.come(ALICE, "n1.aa/s1")
         redis.pexpire(keys.routes(ALICE), 60)
         await look_up(table, ALICE)
+        # The store ends a key when somebody asks for it, or in its own good time.
+        await eventually(lambda: not redis.exists(keys.routes(ALICE)))
         await eventually(lambda: table.cached(ALICE) is None)
 
     async def test_a_change_to_one_user_leaves_the_others_known(
@@ -274,6 +276,19 @@ class TestChangesDuringALookUp:
         fake.say(self.reply(b"n2.bb/s3"))
         assert await asked == [ON_N2]
         assert table.cached(ALICE) == ON_N2
+
+    async def test_a_change_is_remembered_until_the_last_look_up_is_answered(
+        self, table: RouteTable, fake: FakeStore, keys: Keys
+    ) -> None:
+        first = asyncio.create_task(look_up(table, BOB))
+        second = asyncio.create_task(look_up(table, ALICE, EVE))
+        await eventually(lambda: keys.routes(EVE).encode() in fake.said[-1])
+        fake.say(self.changed(keys.routes(ALICE)) + self.reply(b"n1.aa/s1"))
+        await first
+        fake.say(self.reply(b"n1.aa/s2") + self.reply(b"n1.aa/s3"))
+        await second
+        known = [table.cached(user) for user in (BOB, ALICE, EVE)]
+        assert known == [ON_N1, None, ON_N1]
 
     async def test_other_push_messages_mean_nothing(
         self, table: RouteTable, fake: FakeStore, keys: Keys

@@ -12,7 +12,7 @@ from router.keys import Keys
 from router.settings import RedisSettings
 from router.store import wire as wire_module
 from router.store.connect import Connector
-from router.store.resp import pack
+from router.store.resp import NO_REPLY, pack
 from router.store.wire import Done, Wire
 from tests.support.fake_store import FakeStore
 from tests.support.proxy import Fault, Proxy, Way
@@ -203,6 +203,23 @@ class TestLoss:
             wire.send(pack("PING"), 1, heard.done("late"))
         await eventually(lambda: wire.lost)
         assert heard.names == ["early", *["late"] * 20, "lost"]
+
+    async def test_what_asks_for_no_reply_waits_for_none(
+        self, wire: Wire, heard: Heard, redis: Redis, keys: Keys
+    ) -> None:
+        wire.write(NO_REPLY + pack("INCR", keys.dead))
+        wire.send(pack("GET", keys.dead), 1, heard.done("next"))
+        await eventually(lambda: heard.all == [("next", [b"1"])])
+
+    async def test_what_asks_for_no_reply_is_gone_with_the_wire(
+        self, wire: Wire, redis: Redis, keys: Keys
+    ) -> None:
+        wire.abort("enough")
+        for _ in range(20):
+            wire.write(NO_REPLY + pack("INCR", keys.dead))
+        await eventually(lambda: wire.lost)
+        wire.write(NO_REPLY + pack("INCR", keys.dead))
+        assert redis.exists(keys.dead) == 0
 
     async def test_the_first_reason_stands(self, wire: Wire, heard: Heard) -> None:
         wire.abort("first")

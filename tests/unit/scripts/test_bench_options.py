@@ -1,8 +1,9 @@
 import pytest
 import typer
 
-from scripts.benchmark.__main__ import parse_modes, parse_nodes
+from scripts.benchmark.__main__ import parse_modes
 from scripts.benchmark.options import MODES, Options
+from scripts.measuring.command import parse_nodes
 from scripts.measuring.modes import Regime
 
 

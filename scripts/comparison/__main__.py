@@ -1,0 +1,169 @@
+"""`scripts/compare`: reads the options, runs, prints, writes."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from router.errors import ServerFailed
+from scripts.comparison import document
+from scripts.comparison.broker import availability
+from scripts.comparison.options import DEFAULT_WORDS, STICKY, WORDS, Options, modes_of
+from scripts.comparison.output import write
+from scripts.comparison.session import Session
+from scripts.comparison.summary import wrongs
+from scripts.comparison.table import show
+from scripts.measuring.children import ChildFailed
+from scripts.measuring.command import (
+    EXIT_FAULTY,
+    EXIT_INTERRUPTED,
+    parse_nodes,
+    progress_bar,
+    table_console,
+)
+from scripts.measuring.plan import MIN_SIZE_BYTES
+
+HELP = (
+    "Measures routed delivery beside the other delivery modes, on the same node program, with the "
+    "same clients and payloads: CPU of nodes, store and sender per message, latency, load on the "
+    "store, and messages handed to nodes that do not hold their user; then one message to many, "
+    "logins, and with --faults what is lost when things break. Loopback only; every process is "
+    "private and ends with the run."
+)
+EXAMPLE = (
+    "Example: scripts/compare --nodes 1,4,16 --faults --out /tmp/comparison\n\n"
+    "Exit status: 0 done; 1 routed lost, doubled or misdelivered a message, or a process failed; "
+    "2 usage; 130 interrupted, what was measured is written."
+)
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+def parse_modes(text: str) -> tuple[str, ...]:
+    """Return the words of --modes.
+
+    Raises:
+        typer.BadParameter: there is no such mode.
+    """
+    words = tuple(dict.fromkeys(text.split(",")))
+    for word in words:
+        if word not in WORDS:
+            raise typer.BadParameter(f"'{word}' is not one of {', '.join(WORDS)}")
+    return words
+
+
+@app.command(help=HELP, epilog=EXAMPLE)
+def compare(
+    modes: Annotated[
+        str, typer.Option(help="Modes, and 'sticky': users placed by IP hash, without a bus.")
+    ] = ",".join(DEFAULT_WORDS),
+    nodes: Annotated[str, typer.Option(help="Numbers of nodes.")] = "1,2,4,8,16",
+    users: Annotated[int, typer.Option(min=8, max=10_000)] = 400,
+    messages: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Per cell at full load.")
+    ] = 20_000,
+    rate: Annotated[float, typer.Option(min=1, max=10_000, help="Messages per second.")] = 500.0,
+    seconds: Annotated[
+        float, typer.Option(min=0.5, max=600, help="Length of a cell at a fixed rate.")
+    ] = 3.0,
+    size: Annotated[
+        int, typer.Option(min=MIN_SIZE_BYTES, max=60_000, help="Bytes of data in a message.")
+    ] = 100,
+    repeats: Annotated[int, typer.Option(min=1, max=100)] = 3,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="Also kill and stop nodes, and restart the store.")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Everything in a minute; its figures mean little.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for results.json, report.html and pictures.")
+    ] = None,
+    render: Annotated[
+        Path | None, typer.Option(help="Measure nothing; make the report of this results.json.")
+    ] = None,
+) -> None:
+    """Read the options, run, print, write."""
+    if render is not None:
+        raise typer.Exit(_render(render, json, out or render.parent))
+    words, errors = parse_modes(modes), Console(stderr=True)
+    left_out, environment = availability(words)
+    for why in left_out.values():
+        errors.print(why, markup=False, highlight=False)
+    kept = tuple(word for word in words if word not in left_out)
+    if not kept:
+        raise typer.BadParameter("nothing is left to measure")
+    options = Options(
+        parse_nodes(nodes),
+        repeats,
+        messages,
+        rate,
+        seconds,
+        users,
+        size,
+        modes_of(kept),
+        sticky=STICKY in kept,
+        faults=faults,
+        words=kept,
+    )
+    if quick:
+        options = options.quicker()
+    raise typer.Exit(_run(options, left_out, environment, json, out))
+
+
+def _run(
+    options: Options,
+    left_out: dict[str, str],
+    environment: dict[str, dict[str, str]],
+    json: bool,
+    out: Path | None,
+) -> int:
+    errors = Console(stderr=True)
+    minutes = options.estimate_seconds() / 60
+    errors.print(f"{options.steps()} steps, about {minutes:.1f} minutes", highlight=False)
+    status = 0
+    with progress_bar(errors, options.steps()) as step:
+        session = Session(options, left_out, environment, step)
+        try:
+            asyncio.run(session.run())
+        except (ChildFailed, ServerFailed) as exc:
+            errors.print(str(exc), markup=False, highlight=False)
+            status = EXIT_FAULTY
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            errors.print("interrupted; every process of the run has been ended")
+            status = EXIT_INTERRUPTED
+    found = session.document()
+    _tell(found, json, out)
+    for fault in session.results.yardstick_faults():
+        errors.print(f"other mode: {fault}", markup=False, highlight=False)
+    faults = session.results.faults() + wrongs(found)
+    for fault in dict.fromkeys(faults):
+        errors.print(f"FAULT: {fault}", markup=False, highlight=False)
+    return status or (EXIT_FAULTY if faults else 0)
+
+
+def _render(file: Path, json: bool, out: Path) -> int:
+    try:
+        found = document.load(file.read_bytes())
+    except (OSError, msgspec.MsgspecError) as exc:
+        raise typer.BadParameter(f"{file}: {exc}") from None
+    _tell(found, json, out)
+    return 0
+
+
+def _tell(found: document.Document, json: bool, out: Path | None) -> None:
+    if json:
+        typer.echo(document.dump(found), nl=False)
+    else:
+        show(table_console(), found)
+    if out is not None:
+        for line in write(found, out):
+            Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    app(prog_name="scripts/compare")

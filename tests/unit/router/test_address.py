@@ -1,0 +1,24 @@
+from pathlib import Path
+
+import pytest
+
+from router.errors import ServerFailed
+from router.settings import Settings
+from router.store.address import resolve
+from router.store.embedded import EmbeddedServer
+
+
+def test_a_store_that_is_named_is_that_store() -> None:
+    settings = Settings.model_validate({"redis": {"url": "redis://10.0.0.1:7000"}})
+    assert resolve(settings) == "redis://10.0.0.1:7000"
+
+
+def test_the_embedded_store_is_found_where_it_runs(store: EmbeddedServer) -> None:
+    settings = Settings.model_validate({"redis": {"data_dir": str(store.data_dir)}})
+    assert resolve(settings) == store.address.url
+
+
+def test_one_that_does_not_run_is_an_error_that_says_how_to_start_it(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"redis": {"data_dir": str(tmp_path)}})
+    with pytest.raises(ServerFailed, match="switchboard up"):
+        resolve(settings)
