@@ -236,8 +236,8 @@ class Node:
         )
 
     async def _fenced(self, was: EndpointId) -> None:
-        self.rescuer.rescue_own(was)
-        self.presence.register_all()
+        # The sockets first: what lay in the old inbox then finds them under their new routes.
+        self.presence.register_all(then=lambda: self.rescuer.rescue_own(was))
 
     def _store_back(self) -> None:
         self.rescuer.store_was_away()

@@ -81,11 +81,16 @@ class Presence:
         if self._hub.remove(session) and session.attached is not None:
             self._spawn(self._unregister(session, session.attached))
 
-    def register_all(self) -> None:
-        """Register every session again, under a new epoch or after the store was away."""
+    def register_all(self, then: Callable[[], None] = lambda: None) -> None:
+        """Register every session again, under a new epoch or after the store was away.
+
+        Args:
+            then: called when that has ended, well or not.
+        """
         if self._again is not None and not self._again.done():
             self._again.cancel()
         self._again = asyncio.create_task(self._register_again(), name="register again")
+        self._again.add_done_callback(lambda _: then())
 
     # ---- one session ------------------------------------------------------------------------
 

@@ -94,6 +94,8 @@ class Rescuer:
         self._dead = dead
         self._endpoint = endpoint
         self._brake = Brake(settings.ttl_s)
+        # One for all: after an interruption we go on at once, without waiting for our own token.
+        self._token = secrets.token_hex(8)
         self._look_s = min(_LOOK_S, settings.ttl_s / 3)
         self._suspects: set[EndpointId] = set()
         self._own: list[EndpointId] = []
@@ -148,8 +150,12 @@ class Rescuer:
     async def _look(self) -> None:
         """Rescue our own earlier epochs, then those who were without a lease in two looks."""
         while self._own:
-            await self._rescue(self._own[0])
-            self._own.pop(0)
+            endpoint = self._own.pop(0)
+            try:
+                await self._rescue(endpoint)
+            except SwitchboardError:  # the store is away; a fault of ours is left to the looks
+                self._own.append(endpoint)
+                raise
         now = asyncio.get_running_loop().time()
         if not self._endpoint.alive:
             self.store_was_away()
@@ -171,7 +177,7 @@ class Rescuer:
         Returns:
             Whether it was fenced by us; False when it is alive or somebody else's.
         """
-        token = secrets.token_hex(8)
+        token = self._token
         if not await self._remains.fence(endpoint, token):
             return False
         _log.warning("endpoint is dead, rescuing it", endpoint=endpoint)

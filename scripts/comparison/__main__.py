@@ -10,7 +10,7 @@ from rich.console import Console
 
 from router.errors import ServerFailed
 from scripts.comparison import document
-from scripts.comparison.broker import availability
+from scripts.comparison.broker import left_out
 from scripts.comparison.options import DEFAULT_WORDS, STICKY, WORDS, Options, modes_of
 from scripts.comparison.output import write
 from scripts.comparison.session import Session
@@ -91,10 +91,10 @@ def compare(
     if render is not None:
         raise typer.Exit(_render(render, json, out or render.parent))
     words, errors = parse_modes(modes), Console(stderr=True)
-    left_out, environment = availability(words)
-    for why in left_out.values():
+    missing = left_out(words)
+    for why in missing.values():
         errors.print(why, markup=False, highlight=False)
-    kept = tuple(word for word in words if word not in left_out)
+    kept = tuple(word for word in words if word not in missing)
     if not kept:
         raise typer.BadParameter("nothing is left to measure")
     options = Options(
@@ -112,13 +112,12 @@ def compare(
     )
     if quick:
         options = options.quicker()
-    raise typer.Exit(_run(options, left_out, environment, json, out))
+    raise typer.Exit(_run(options, missing, json, out))
 
 
 def _run(
     options: Options,
-    left_out: dict[str, str],
-    environment: dict[str, dict[str, str]],
+    missing: dict[str, str],
     json: bool,
     out: Path | None,
 ) -> int:
@@ -127,7 +126,7 @@ def _run(
     errors.print(f"{options.steps()} steps, about {minutes:.1f} minutes", highlight=False)
     status = 0
     with progress_bar(errors, options.steps()) as step:
-        session = Session(options, left_out, environment, step)
+        session = Session(options, missing, step)
         try:
             asyncio.run(session.run())
         except (ChildFailed, ServerFailed) as exc:

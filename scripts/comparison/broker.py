@@ -1,26 +1,24 @@
 """Which modes this machine and this version can run; the others are left out, with the reason."""
 
-import shutil
 from collections.abc import Collection
 
-from scripts.comparison.cluster import known_modes
+from scripts.comparison.cluster import FANOUT, known_modes
 from scripts.comparison.options import STICKY
-
-FANOUT = "fanout"
-BROKER = "rabbitmq-server"
+from scripts.measuring.rabbit import find_program
 
 
-def availability(words: Collection[str]) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    """Return (mode -> why it is left out, mode -> settings it needs).
+def left_out(words: Collection[str]) -> dict[str, str]:
+    """Return mode -> why it is left out, of those that cannot be measured here.
 
     Args:
         words: of --modes.
     """
-    left_out: dict[str, str] = {}
-    known = known_modes()
+    found: dict[str, str] = {}
     for word in words:
-        if word != STICKY and word not in known:
-            left_out[word] = f"{word} is left out: this version has no delivery.mode {word}"
-        elif word == FANOUT and shutil.which(BROKER) is None:
-            left_out[word] = f"{word} is left out: it needs {BROKER} (Debian: apt install {BROKER})"
-    return left_out, {}
+        if word != STICKY and word not in known_modes():
+            found[word] = f"{word} is left out: this version has no delivery.mode {word}"
+        elif word == FANOUT and find_program() is None:
+            found[word] = (
+                f"{word} is left out: it needs RabbitMQ (Debian: apt install rabbitmq-server)"
+            )
+    return found

@@ -1,7 +1,6 @@
 """The clusters of the comparison: the same node program, one setting different."""
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
@@ -17,9 +16,12 @@ from scripts.measuring.cluster import (
 )
 from scripts.measuring.meter import StoreMeter
 from scripts.measuring.peer import STORE_URL
+from scripts.measuring.rabbit import Rabbit
 from scripts.measuring.store import Stores
 
 MODE = "SWITCHBOARD_DELIVERY__MODE"
+BROKER_URL = "SWITCHBOARD_DELIVERY__AMQP_URL"
+FANOUT = "fanout"
 SENDER = "scripts.measuring.router_sender"
 QUICK_LEASE = {"SWITCHBOARD_LEASE__TTL_S": "5", "SWITCHBOARD_LEASE__HEARTBEAT_S": "0.5"}
 _STARTS_AT_ONCE = 4  # more at once take no less CPU, and each start has a time limit
@@ -37,7 +39,7 @@ class Clusters:
         children: owns the processes.
         stores: owns the servers.
         directory: for sockets.
-        environment: more settings for a mode, such as the address of its broker.
+        broker: of the mode `fanout`; None where that is not measured.
         quick: shorter leases, so that what waits for heartbeats or for the end of one is over soon.
     """
 
@@ -46,14 +48,14 @@ class Clusters:
         children: Children,
         stores: Stores,
         directory: Path,
-        environment: Mapping[str, Mapping[str, str]],
+        broker: Rabbit | None,
         *,
         quick: bool,
     ) -> None:
         self.children = children
         self.stores = stores
         self.directory = directory
-        self._environment = environment
+        self._broker = broker
         self._lease = QUICK_LEASE if quick else {}
         self._started = 0
 
@@ -70,7 +72,9 @@ class Clusters:
         tag = f"{mode}-{nodes}-{self._started}"
         store = self.stores.start(f"store-{tag}")
         env = {STORE_URL: store.url, MODE: mode, **self._lease}
-        env.update(self._environment.get(mode, {}))
+        broker = self._broker if mode == FANOUT else None
+        if broker is not None:
+            env[BROKER_URL] = broker.url
         ports = free_ports(nodes)
         gate = asyncio.Semaphore(_STARTS_AT_ONCE)
 
@@ -87,7 +91,7 @@ class Clusters:
             "connect", ports=spread(ports, users), progress=str(progress), again_s=again_s
         )
         meter = StoreMeter(store.url)
-        return Cluster(mode, tuple(held), tuple(ports), store, meter, clients, (sender,))
+        return Cluster(mode, tuple(held), tuple(ports), store, meter, clients, (sender,), broker)
 
     async def stop(self, cluster: Cluster) -> None:
         """End all of a cluster's processes."""

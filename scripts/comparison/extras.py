@@ -169,18 +169,16 @@ class Storm:
 
     async def _restart(self) -> tuple[float, float | None]:
         """Return microseconds per user, and seconds until everybody could be reached again."""
-        cluster, store = self._cluster, self._cluster.store
-        assert store is not None
         await self._everybody()
-        before = self._spent_ns()
+        before = self._clocks()
         await self._everybody()
-        round_ns = self._spent_ns() - before
-        begin, nodes_ns = time.monotonic(), cpu_ns(node.pid for node in cluster.nodes)
-        await store.restart(STORE_AWAY_SECONDS)
+        round_ns = self._since(before)
+        begin, before = time.monotonic(), self._clocks()
+        await self._cluster.restart_bus(STORE_AWAY_SECONDS)
         back = time.monotonic()
         reached = await self._everybody()
-        # The new process began at nothing; the rounds that asked are not the restart's cost.
-        spent_ns = self._spent_ns() - nodes_ns - round_ns * sum(reached.shares)
+        # The rounds that asked are not the restart's cost.
+        spent_ns = self._since(before) - round_ns * sum(reached.shares)
         seconds = time.monotonic() - begin
         spent_us = (spent_ns / NANOSECONDS - self._idle_cpu(seconds)) / self._users * _MICROSECONDS
         at = reached.at_s
@@ -189,9 +187,14 @@ class Storm:
     async def _everybody(self) -> Reached:
         return await until_everybody(self._cluster, self._users, self._number)
 
-    def _spent_ns(self) -> int:
-        assert self._cluster.store is not None
-        return cpu_ns([self._cluster.store.pid, *(node.pid for node in self._cluster.nodes)])
+    def _clocks(self) -> dict[int, int]:
+        """Return the CPU of each process of nodes and servers, nanoseconds."""
+        pids = (*self._cluster.server_pids, *(node.pid for node in self._cluster.nodes))
+        return {pid: cpu_ns([pid]) for pid in pids}
+
+    def _since(self, before: dict[int, int]) -> int:
+        """Return what was spent since; a process that is new began at nothing."""
+        return sum(now - before.get(pid, 0) for pid, now in self._clocks().items())
 
     def _idle_cpu(self, seconds: float) -> float:
         return (self._idle.cpu_nodes + self._idle.cpu_store) * seconds

@@ -86,8 +86,7 @@ class Faults:
 
     async def _break_all(self, mode: Mode, cluster: Cluster) -> None:
         """Break one thing after the other; the dead node last, it stays dead."""
-        node, store = cluster.nodes[-1], cluster.store
-        assert store is not None
+        node = cluster.nodes[-1]
 
         async def stop_and_go_on() -> None:
             node.signal(signal.SIGSTOP)
@@ -97,7 +96,7 @@ class Faults:
                 node.signal(signal.SIGCONT)
 
         async def restart() -> None:
-            await store.restart(_STORE_AWAY_SECONDS)
+            await cluster.restart_bus(_STORE_AWAY_SECONDS)
 
         async def kill() -> None:
             node.signal(signal.SIGKILL)

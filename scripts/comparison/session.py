@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from scripts.comparison.cluster import Clusters
+from scripts.comparison.cluster import FANOUT, Clusters
 from scripts.comparison.document import Document
 from scripts.comparison.extras import Extras
 from scripts.comparison.faults import Faults
@@ -17,6 +17,7 @@ from scripts.measuring.cluster import Cluster
 from scripts.measuring.command import workshop
 from scripts.measuring.machine import machine, versions
 from scripts.measuring.meter import cpu_source
+from scripts.measuring.rabbit import Rabbit
 from scripts.measuring.run import Progress, Results
 
 
@@ -26,7 +27,6 @@ class Session:
     Args:
         options: what to measure.
         left_out: mode -> why it is not measured.
-        environment: more settings for a mode.
         progress: told of each step.
     """
 
@@ -34,12 +34,10 @@ class Session:
         self,
         options: Options,
         left_out: Mapping[str, str],
-        environment: Mapping[str, Mapping[str, str]],
         progress: Progress,
     ) -> None:
         self._options = options
         self._left_out = left_out
-        self._environment = environment
         self._progress = progress
         self._began = datetime.now(UTC)
         self._runner: Runner | None = None
@@ -65,22 +63,34 @@ class Session:
     async def _measure(self) -> None:
         options = self._options
         async with workshop("compare") as (directory, children, stores):
-            clusters = Clusters(children, stores, directory, self._environment, quick=options.quick)
+            with Rabbit(directory / "broker") as broker:
+                fanout = FANOUT in options.clusters
+                if fanout:
+                    await broker.start()
+                clusters = Clusters(
+                    children, stores, directory, broker if fanout else None, quick=options.quick
+                )
+                await self._measure_with(clusters)
 
-            async def start(kind: str, nodes: int) -> Cluster:
-                return await clusters.start(kind, nodes, options.users)
+    async def _measure_with(self, clusters: Clusters) -> None:
+        options = self._options
 
-            if options.modes:
-                self._runner = Runner(options, children, stores, start, self._progress)
-                await self._runner.run()
-                self._extras = Extras(options, clusters, self._progress)
-                await self._extras.run()
-            if options.faults and options.modes:
-                self._faults = Faults(options, clusters, self._progress)
-                await self._faults.run()
-            if options.sticky:
-                self._sticky = Sticky(options, clusters, self._progress)
-                await self._sticky.run()
+        async def start(kind: str, nodes: int) -> Cluster:
+            return await clusters.start(kind, nodes, options.users)
+
+        if options.modes:
+            self._runner = Runner(
+                options, clusters.children, clusters.stores, start, self._progress
+            )
+            await self._runner.run()
+            self._extras = Extras(options, clusters, self._progress)
+            await self._extras.run()
+        if options.faults and options.modes:
+            self._faults = Faults(options, clusters, self._progress)
+            await self._faults.run()
+        if options.sticky:
+            self._sticky = Sticky(options, clusters, self._progress)
+            await self._sticky.run()
 
     @property
     def results(self) -> Results:

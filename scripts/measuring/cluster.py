@@ -12,6 +12,7 @@ from pathlib import Path
 from scripts.measuring.children import START_SECONDS, Child, Children, python
 from scripts.measuring.http import HOST, OK, get
 from scripts.measuring.meter import StoreMeter
+from scripts.measuring.rabbit import Rabbit
 from scripts.measuring.store import Store, Stores
 
 _LOOK_SECONDS = 0.05
@@ -29,6 +30,7 @@ class Cluster:
         meter: reads that server's statistics; None where there is none.
         clients: the process with all WebSocket clients.
         drivers: who makes the load: one sender, or the nodes themselves.
+        broker: carries the messages where the store does not; None where it does.
     """
 
     kind: str
@@ -38,6 +40,22 @@ class Cluster:
     meter: StoreMeter | None
     clients: Child
     drivers: tuple[Child, ...]
+    broker: Rabbit | None = None
+
+    @property
+    def server_pids(self) -> list[int]:
+        """Return the processes of store and broker."""
+        return [server.pid for server in (self.store, self.broker) if server is not None]
+
+    async def restart_bus(self, away_s: float) -> None:
+        """Kill what carries the messages, and start it again after `away_s`.
+
+        Raises:
+            ServerFailed: it does not come back.
+        """
+        bus = self.broker or self.store
+        assert bus is not None
+        await bus.restart(away_s)
 
     async def stop(self, children: Children, stores: Stores) -> None:
         """End all of its processes; the store last, so that nodes can say goodbye to it."""

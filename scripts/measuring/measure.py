@@ -24,13 +24,12 @@ def read(cluster: Cluster) -> Reading:
     Raises:
         ChildFailed: one of its processes has ended.
     """
-    store = cluster.store
     # Nodes may be their own senders, and a process must not be counted twice.
     senders = set(cluster.drivers) - set(cluster.nodes)
     try:
         return Reading(
             nodes_ns=_cpu_ns(cluster.nodes),
-            store_ns=cpu_ns([store.pid]) if store is not None else 0,
+            store_ns=cpu_ns(cluster.server_pids),
             sender_ns=_cpu_ns(senders),
             clients_ns=_cpu_ns([cluster.clients]),
             store=cluster.meter.read() if cluster.meter is not None else StoreCount(),

@@ -2,7 +2,7 @@ import pytest
 import typer
 
 from scripts.comparison.__main__ import parse_modes
-from scripts.comparison.broker import availability
+from scripts.comparison.broker import left_out
 from scripts.comparison.cluster import known_modes
 from scripts.comparison.options import DEFAULT_WORDS, MODES, Options, modes_of
 
@@ -46,10 +46,10 @@ def test_words_of_modes_are_read_once_and_checked() -> None:
 
 
 def test_what_this_version_cannot_do_is_left_out_with_the_reason() -> None:
-    left_out, _ = availability(DEFAULT_WORDS)
-    assert set(left_out) <= {"fanout"}
-    assert all(word in known_modes() for word in DEFAULT_WORDS if word not in left_out)
-    assert all(why.startswith(f"{word} is left out: ") for word, why in left_out.items())
+    missing = left_out(DEFAULT_WORDS)
+    assert set(missing) <= {"fanout"}
+    assert all(word in known_modes() for word in DEFAULT_WORDS if word not in missing)
+    assert all(why.startswith(f"{word} is left out: ") for word, why in missing.items())
 
 
 def test_every_row_runs_on_a_delivery_mode() -> None:
