@@ -26,7 +26,8 @@ METHOD = (
     "repeat, and ratios are taken repeat by repeat. CPU is each process's own accounting; the "
     "clients' is not counted. Every message carries a number and is checked by recipient and "
     "content. Wasted: messages that a node received without holding their user, by the nodes' own "
-    "counters."
+    "counters. With fanout the broker's CPU counts as the store's; commands and bytes are those of "
+    "Redis alone."
 )
 
 

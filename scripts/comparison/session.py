@@ -13,6 +13,7 @@ from scripts.comparison.model import background_of, fit_model
 from scripts.comparison.options import OUTSTANDING, Options
 from scripts.comparison.run import Runner, cells_of
 from scripts.comparison.sticky import Sticky
+from scripts.measuring import rabbit
 from scripts.measuring.cluster import Cluster
 from scripts.measuring.command import workshop
 from scripts.measuring.machine import machine, versions
@@ -104,7 +105,7 @@ class Session:
         cells = cells_of(results, wasted)
         return Document(
             machine=machine(),
-            versions=versions(results.store_version),
+            versions=self._versions(),
             settings=self._settings(),
             cells=cells,
             faults=self._faults.found if self._faults is not None else [],
@@ -113,6 +114,10 @@ class Session:
             logins=extras.logins if extras is not None else [],
             sticky=self._sticky.found if self._sticky is not None else [],
         )
+
+    def _versions(self) -> dict[str, str]:
+        found = versions(self.results.store_version)
+        return found | ({"broker": rabbit.version()} if FANOUT in self._options.clusters else {})
 
     def _settings(self) -> dict[str, Any]:
         return {

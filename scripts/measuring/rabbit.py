@@ -38,6 +38,12 @@ def find_program() -> Path | None:
     return next((program for program in PROGRAMS if program.exists()), None)
 
 
+def version() -> str:
+    """Return what is installed, by the name of its folder; "none" without it."""
+    program = find_program()
+    return program.resolve().parents[1].name if program is not None else "none"
+
+
 class Rabbit:
     """One broker, and the port mapper its program asks for. Start it from the main thread.
 

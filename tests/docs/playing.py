@@ -20,6 +20,8 @@ NOT_RUN: Final[Mapping[str, str]] = {
     "scripts/lint": "CI runs it before the tests",
     "scripts/lint --fix": "the same; it changes files",
     "scripts/bench": "it takes minutes; tests/unit/scripts tests its parts",
+    "scripts/compare --faults --out comparison": "it takes minutes; tests/integration/test_compare.py runs --quick",
+    "scripts/compare --modes sticky --nodes 1,2,4,8": "it takes minutes; tests/integration/test_compare.py runs --quick",
     ".ci/run": "it is what CI runs",
     "python3 docs/model/explore.py": "it takes a quarter of an hour; one configuration is run",
 }
