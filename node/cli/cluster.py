@@ -19,8 +19,8 @@ from node.cli.common import (
     run,
     say,
 )
-from node.node import serve as serve_node
 from node.respawn import NodePlan, plan_nodes
+from node.serve import serve as serve_node
 from node.supervisor import Supervisor, check_ports, node_command
 from router.errors import ServerFailed
 from router.orphans import die_with_parent

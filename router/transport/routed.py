@@ -17,7 +17,7 @@ from router.errors import StoreRefused, Unavailable
 from router.model import Confirm, EndpointId, Outcome, Session, SessionId, UserId
 from router.store.link import Link
 from router.store.registry import Registry
-from router.store.routes import Routes, RouteTable, parse_routes
+from router.store.routes import NOWHERE, Routes, RouteTable, parse_routes
 from router.transport.base import MAX_DETOURS, Delivery
 from router.transport.outbox import Outbox, Push
 
@@ -97,18 +97,27 @@ class RoutedTransport:
 
     def publish(self, parcel: MessageEnvelope, deliveries: Sequence[Delivery]) -> None:
         """See `Transport.publish`."""
-        known: dict[EndpointId, list[Delivery]] = {}
+        found = [self._known(delivery.user) for delivery in deliveries]
+        if None not in found:
+            known: dict[EndpointId, list[Delivery]] = {}
+            for delivery, routes in zip(deliveries, found, strict=True):
+                self._plan(delivery, routes or NOWHERE, known)
+            self._push(parcel, known)
+            return
+        # One who must be looked up holds up the others: one envelope per node, not two.
         for delivery in deliveries:
-            user = delivery.user
-            waits = user in self._asking or user in self._behind
-            routes = None if waits else self._routes.cached(user)
-            if routes is None:
-                self._behind.setdefault(user, []).append((parcel, delivery))
-            else:
-                self._plan(delivery, routes, known)
-        self._push(parcel, known)
-        if self._behind and not self._in_flight:
+            self._behind.setdefault(delivery.user, []).append((parcel, delivery))
+        if not self._in_flight:
             self._ask()
+
+    def _known(self, user: UserId) -> Routes | None:
+        """Return where a user is; None when the store must be asked, or was and has not answered.
+
+        Who waits for a look-up is not taken from the cache: a later message would overtake.
+        """
+        if user in self._asking or user in self._behind:
+            return None
+        return self._routes.cached(user)
 
     # ---- look-up ----------------------------------------------------------------------------
 

@@ -55,37 +55,49 @@ def parse_modes(text: str) -> tuple[str, ...]:
     return words
 
 
+_DEFAULT_MODES = ",".join(DEFAULT_WORDS)
+Modes = Annotated[
+    str, typer.Option(help="Modes, and 'sticky': users placed by IP hash, without a bus.")
+]
+Nodes = Annotated[str, typer.Option(help="Numbers of nodes.")]
+Users = Annotated[int, typer.Option(min=8, max=10_000)]
+Messages = Annotated[int, typer.Option(min=1, max=1_000_000, help="Per cell at full load.")]
+Rate = Annotated[float, typer.Option(min=1, max=10_000, help="Messages per second.")]
+Seconds = Annotated[float, typer.Option(min=0.5, max=600, help="Length of a cell at a fixed rate.")]
+Size = Annotated[
+    int, typer.Option(min=MIN_SIZE_BYTES, max=60_000, help="Bytes of data in a message.")
+]
+Repeats = Annotated[int, typer.Option(min=1, max=100)]
+WithFaults = Annotated[
+    bool, typer.Option("--faults", help="Also kill and stop nodes, and restart the store.")
+]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="Everything in a minute; its figures mean little.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Out = Annotated[
+    Path | None, typer.Option(help="Folder for results.json, report.html and pictures.")
+]
+Render = Annotated[
+    Path | None, typer.Option(help="Measure nothing; make the report of this results.json.")
+]
+
+
 @app.command(help=HELP, epilog=EXAMPLE)
 def compare(
-    modes: Annotated[
-        str, typer.Option(help="Modes, and 'sticky': users placed by IP hash, without a bus.")
-    ] = ",".join(DEFAULT_WORDS),
-    nodes: Annotated[str, typer.Option(help="Numbers of nodes.")] = "1,2,4,8,16",
-    users: Annotated[int, typer.Option(min=8, max=10_000)] = 400,
-    messages: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Per cell at full load.")
-    ] = 20_000,
-    rate: Annotated[float, typer.Option(min=1, max=10_000, help="Messages per second.")] = 500.0,
-    seconds: Annotated[
-        float, typer.Option(min=0.5, max=600, help="Length of a cell at a fixed rate.")
-    ] = 3.0,
-    size: Annotated[
-        int, typer.Option(min=MIN_SIZE_BYTES, max=60_000, help="Bytes of data in a message.")
-    ] = 100,
-    repeats: Annotated[int, typer.Option(min=1, max=100)] = 3,
-    faults: Annotated[
-        bool, typer.Option("--faults", help="Also kill and stop nodes, and restart the store.")
-    ] = False,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Everything in a minute; its figures mean little.")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for results.json, report.html and pictures.")
-    ] = None,
-    render: Annotated[
-        Path | None, typer.Option(help="Measure nothing; make the report of this results.json.")
-    ] = None,
+    modes: Modes = _DEFAULT_MODES,
+    nodes: Nodes = "1,2,4,8,16",
+    users: Users = 400,
+    messages: Messages = 20_000,
+    rate: Rate = 500.0,
+    seconds: Seconds = 3.0,
+    size: Size = 100,
+    repeats: Repeats = 3,
+    faults: WithFaults = False,
+    quick: Quick = False,
+    json: Json = False,
+    out: Out = None,
+    render: Render = None,
 ) -> None:
     """Read the options, run, print, write."""
     if render is not None:
@@ -97,19 +109,8 @@ def compare(
     kept = tuple(word for word in words if word not in missing)
     if not kept:
         raise typer.BadParameter("nothing is left to measure")
-    options = Options(
-        parse_nodes(nodes),
-        repeats,
-        messages,
-        rate,
-        seconds,
-        users,
-        size,
-        modes_of(kept),
-        sticky=STICKY in kept,
-        faults=faults,
-        words=kept,
-    )
+    cells = (parse_nodes(nodes), repeats, messages, rate, seconds, users, size, modes_of(kept))
+    options = Options(*cells, sticky=STICKY in kept, faults=faults, words=kept)
     if quick:
         options = options.quicker()
     raise typer.Exit(_run(options, missing, json, out))

@@ -6,6 +6,7 @@ from scripts.comparison.chart import Chart, Point, Series
 from scripts.comparison.document import Cell, Document, Fit
 from scripts.comparison.model import MAX_NODES, cost
 from scripts.comparison.summary import Row, cpu_total, rows
+from scripts.comparison.words import load_of
 from scripts.measuring.stats import Spread
 
 NODES = "nodes"
@@ -18,14 +19,6 @@ def charts(document: Document) -> list[Chart]:
     """Return the charts that the document has figures for."""
     every = rows(document.cells)
     return [*_costs(document, every), *_others(document, every), *_models(document, every)]
-
-
-def load_of(document: Document, regime: str) -> str:
-    """Return in words how the load of a regime was made."""
-    settings = document.settings
-    if regime == "rate":
-        return f"{settings.get('rate', 0):g} messages/s"
-    return f"full load, {settings.get('outstanding')} under way"
 
 
 def _costs(document: Document, every: Sequence[Row]) -> Iterator[Chart]:

@@ -8,7 +8,7 @@ from rich.table import Table
 from scripts.comparison.document import Document
 from scripts.comparison.model import MAX_NODES
 from scripts.comparison.summary import Row, cpu_all, rows, wrongs
-from scripts.comparison.words import LOADS, verdicts
+from scripts.comparison.words import LOADS, load_of, verdicts
 from scripts.measuring.stats import Spread
 
 
@@ -42,12 +42,7 @@ def show(console: Console, document: Document) -> None:
 
 
 def _cells(mine: Sequence[Row], regime: str, document: Document) -> Table:
-    settings = document.settings
-    load = (
-        f"{settings.get('rate'):g} messages/s"
-        if regime == "rate"
-        else f"full load, {settings.get('outstanding')} under way"
-    )
+    settings, load = document.settings, load_of(document, regime)
     table = _table(
         f"{load}, {settings.get('size_bytes')} B, {settings.get('users')} users: CPU seconds per "
         "10,000 messages; median (lowest - highest)",

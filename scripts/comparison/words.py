@@ -16,6 +16,14 @@ GIVES = (
 _SAME = 0.03  # closer than this nobody should call it a difference
 
 
+def load_of(document: Document, regime: str) -> str:
+    """Return in words how the load of a regime was made."""
+    settings = document.settings
+    if regime == "rate":
+        return f"{settings.get('rate', 0):g} messages/s"
+    return f"full load, {settings.get('outstanding')} under way"
+
+
 def verdicts(document: Document) -> list[str]:
     """Return sentences on CPU of nodes and store, losses of routed first."""
     compared = [row for row in rows(document.cells) if row.ratio is not None]
@@ -41,8 +49,8 @@ def _groups(some: list[Row]) -> list[list[Row]]:
 def _loses(group: list[Row]) -> str:
     told = _list(group, lambda row: _over(row.ratio), lambda row: _doubt(row.ratio))
     return (
-        f"Routed loses to {group[0].mode} {LOADS[group[0].regime]}: it uses {told} "
-        "the CPU of nodes and store."
+        f"Routed loses to {group[0].mode} {LOADS[group[0].regime]}. Its CPU of nodes and store, "
+        f"times that of {group[0].mode}: {told}."
     )
 
 
@@ -50,22 +58,21 @@ def _loses_with_sender(group: list[Row]) -> str:
     told = _list(group, lambda row: _over(row.ratio_all), lambda row: _doubt(row.ratio_all))
     return (
         f"With the sender's CPU counted too, routed loses to {group[0].mode} "
-        f"{LOADS[group[0].regime]} where it is ahead without: it uses {told} the CPU."
+        f"{LOADS[group[0].regime]} where it does not without. Its CPU, times that of "
+        f"{group[0].mode}: {told}."
     )
 
 
 def _wins(group: list[Row]) -> str:
     told = _list(group, lambda row: _ratio(row).median, lambda row: _doubt(row.ratio))
     return (
-        f"Routed wins against {group[0].mode} {LOADS[group[0].regime]}: {group[0].mode} uses "
-        f"{told} the CPU of nodes and store."
+        f"Routed wins against {group[0].mode} {LOADS[group[0].regime]}. CPU of nodes and store of "
+        f"{group[0].mode}, times that of routed: {told}."
     )
 
 
 def _list(group: list[Row], times: Callable[[Row], float], doubt: Callable[[Row], str]) -> str:
-    return ", ".join(
-        f"{times(row):.2f} times with {_nodes(row.nodes)}{doubt(row)}" for row in group
-    )
+    return ", ".join(f"{times(row):.2f} with {_nodes(row.nodes)}{doubt(row)}" for row in group)
 
 
 def _ratio(row: Row) -> Spread:

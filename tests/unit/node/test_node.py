@@ -8,7 +8,8 @@ from tornado.httpclient import AsyncHTTPClient
 from tornado.httputil import HTTPServerRequest
 from tornado.web import RequestHandler
 
-from node.node import Node, serve
+from node.node import Node
+from node.serve import serve
 from router.errors import InvalidUser, ServerFailed, Unavailable
 from router.model import Outcome, UserId
 from router.store.embedded import EmbeddedServer

@@ -317,6 +317,20 @@ class TestLosses:
         assert results.all == [(1, Push.UNSENT), (2, Push.UNSENT)]
         assert not outbox.tell(N1, b"c")
 
+    async def test_who_tries_again_at_once_hears_the_same(
+        self, outbox: Outbox, proxy: Proxy, link: Link, results: Results
+    ) -> None:
+        def again(arg: Any, result: Push) -> None:
+            results(arg, result)
+            if arg < 3:
+                outbox.push(N1, b"a", again, arg + 1)
+
+        await proxy.refuse()
+        await eventually(lambda: not link.up)
+        outbox.push(N1, b"a", again, 1)
+        await rounds()
+        assert results.all == [(1, Push.UNSENT), (2, Push.UNSENT), (3, Push.UNSENT)]
+
     async def test_a_large_backlog_is_unsent_in_one_go(
         self, outbox: Outbox, proxy: Proxy, link: Link, results: Results
     ) -> None:

@@ -294,10 +294,10 @@ class TestPages:
     @pytest.mark.parametrize(
         ("prefix", "after", "expected"),
         [
-            ("a", "", ["a", "aa", "ab"]),
+            ("a", "", ["a", "aa", "ab", "a\U0001f600"]),
             ("aa", "", ["aa"]),
-            ("a", "a", ["aa", "ab"]),
-            ("a", "aaa", ["ab"]),
+            ("a", "a", ["aa", "ab", "a\U0001f600"]),
+            ("a", "aaa", ["ab", "a\U0001f600"]),
             ("b", "a", ["b", "ba"]),
             ("b", "ba", []),
             ("a", "b", []),
@@ -308,7 +308,7 @@ class TestPages:
     async def test_a_prefix_and_a_cursor_narrow_the_list_together(
         self, registry: Registry, prefix: str, after: str, expected: list[str]
     ) -> None:
-        names = ["a", "aa", "ab", "b", "ba", "ä", "äö"]
+        names = ["a", "aa", "ab", "a\U0001f600", "b", "ba", "ä", "äö"]
         await registry.register([(UserId(name), session(name)) for name in names])
         page, cursor = await registry.page([N1], prefix, 10, after)
         assert ([user.user for user in page], cursor) == (expected, None)

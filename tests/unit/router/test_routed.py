@@ -21,7 +21,7 @@ from router.transport import routed as routed_module
 from router.transport.base import Delivery
 from router.transport.outbox import Outbox
 from router.transport.routed import RoutedTransport
-from tests.support.proxy import Fault, Proxy
+from tests.support.proxy import Fault, Proxy, Way
 from tests.support.waiting import eventually, rounds
 from tests.unit.router.conftest import StrictLogs
 
@@ -264,6 +264,26 @@ class TestOrder:
         await eventually(lambda: len(world.settled) == 2)
         assert world.data(N1) == [b"1", b"2"]
 
+    async def test_a_message_sent_from_within_an_outcome_does_not_overtake_either(
+        self, shaky_look_ups: World, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world = shaky_look_ups
+        await world.come(BOB, N1)
+
+        def changed(delivery: Delivery) -> None:
+            world._changed(delivery)
+            if delivery.user == ALICE:
+                world.publish(BOB, data=b"3")
+
+        monkeypatch.setattr(world.transport, "_changed", changed)
+        proxy.hold()
+        world.publish(ALICE, BOB, data=b"1")
+        await rounds()
+        world.publish(BOB, data=b"2")
+        proxy.heal()
+        await eventually(lambda: len(world.settled) == 4)
+        assert world.data(N1) == [b"1", b"2", b"3"]
+
 
 class TestLookUpsThatFail:
     async def test_a_lost_look_up_is_an_error_and_nothing_was_sent(
@@ -312,6 +332,17 @@ class TestDetours:
         delivery = await world.send(ALICE)
         assert delivery.outcome is Outcome.ACCEPTED
         assert len(world.inbox(N2)) == 1
+
+    async def test_what_was_shown_to_be_wrong_is_not_believed_until_the_store_says_so(
+        self, shaky_look_ups: World, proxy: Proxy
+    ) -> None:
+        world = shaky_look_ups
+        await world.come(ALICE, N1)
+        await world.warm(ALICE)
+        proxy.hold(Way.TO_CLIENT)  # what the store says of changed routes does not arrive
+        world.close(N1)
+        assert (await world.send(ALICE)).outcome is Outcome.OFFLINE
+        assert world.routes.cached(ALICE) is None
 
     async def test_a_user_who_is_also_elsewhere_is_served_there_once(self, world: World) -> None:
         await world.come(ALICE, N1, N2)

@@ -21,8 +21,8 @@ def document(*cells: tuple[str, int, float, float]) -> Document:
 def test_a_loss_is_told_first_with_its_size() -> None:
     told = verdicts(document(("routed", 1, 2.0, 0), ("channel", 1, 1.0, 0)))
     assert told[0] == (
-        "Routed loses to channel at the fixed rate: it uses 2.00 times with 1 node "
-        "the CPU of nodes and store."
+        "Routed loses to channel at the fixed rate. Its CPU of nodes and store, "
+        "times that of channel: 2.00 with 1 node."
     )
     assert told[-1] == GIVES
 
@@ -31,8 +31,8 @@ def test_a_win_is_told_with_its_size() -> None:
     cells = (("routed", 16, 1.0, 0), ("broadcast", 16, 3.0, 0))
     told = verdicts(document(*cells))
     assert told[0].startswith("In this run routed used no more CPU")
-    assert told[1].startswith("Routed wins against broadcast at the fixed rate: broadcast uses")
-    assert "3.00 times with 16 nodes" in told[1]
+    assert told[1].startswith("Routed wins against broadcast at the fixed rate. CPU of nodes")
+    assert "3.00 with 16 nodes" in told[1]
 
 
 def test_what_the_sender_turns_around_is_told() -> None:
