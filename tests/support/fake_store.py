@@ -40,10 +40,12 @@ class FakeStore:
         assert self._server is not None
         self._server.close()
         await self._server.wait_closed()
+        self._server = None
         for writer in self._writers:
             writer.transport.abort()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        await asyncio.sleep(0)  # connection_lost of what was aborted comes in the next round
 
     @property
     def url(self) -> str:
@@ -65,6 +67,9 @@ class FakeStore:
         self._writers[-1].close()
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:  # it was on its way in when the door was closed
+            writer.transport.abort()
+            return
         self._writers.append(writer)
         task = asyncio.create_task(self._serve(reader, writer), name="fake store")
         self._tasks.add(task)

@@ -174,14 +174,23 @@ class Proxy:
         self._port = self._server.sockets[0].getsockname()[1]
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:  # it was on its way in when the door was closed
+            writer.transport.abort()
+            return
         self.connections += 1
-        task = asyncio.create_task(self._serve(reader, writer), name="proxy connection")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         pair = _Pair(self, writer)
         self._pairs.add(pair)
+        task = asyncio.create_task(self._serve(reader, pair), name="proxy connection")
+        self._tasks.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:  # perhaps cancelled before it began
+            pair.reset()
+            self._pairs.discard(pair)
+            self._tasks.discard(task)
+
+        task.add_done_callback(ended)
+
+    async def _serve(self, reader: asyncio.StreamReader, pair: "_Pair") -> None:
         try:
             from_store, pair.to_store = await asyncio.open_unix_connection(self._socket_path)
             async with asyncio.TaskGroup() as group:
@@ -189,9 +198,6 @@ class Proxy:
                 group.create_task(self._pump(from_store, Way.TO_CLIENT, pair.reply, pair))
         except OSError:
             pass  # the store is away: so is this connection
-        finally:
-            pair.reset()
-            self._pairs.discard(pair)
 
     async def _pump(
         self,

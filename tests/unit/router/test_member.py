@@ -36,7 +36,7 @@ ALICE = UserId("alice")
 
 @pytest.fixture
 def settings(prefix: str) -> Settings:
-    return fast_settings(prefix, redis={"connect_timeout_s": 0.5, "reply_timeout_s": 0.5})
+    return fast_settings(prefix, redis={"connect_timeout_s": 3.0, "reply_timeout_s": 1.0})
 
 
 @asynccontextmanager
