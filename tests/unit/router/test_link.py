@@ -287,9 +287,10 @@ class TestReconnecting:
         logs.expect(LOST)
         setup = (pack("INCR", keys.dead), 1)
         async with opened(shaky, setup=setup) as link:
-            proxy.reset_all()
+            await proxy.refuse()
             await eventually(lambda: not link.up)
             redis.script_flush()
+            await proxy.accept()
             await eventually(lambda: link.up and redis.get(keys.dead) == b"2")
             assert all(redis.script_exists(*(script.sha for script in scripts.ALL)))
 

@@ -489,9 +489,10 @@ class TestLostReplies:
         [delivery] = shaky_pushes.publish(ALICE, confirm=Confirm.WRITTEN)
         await eventually(lambda: shaky_pushes.inbox(N1))
         delivery.outcome = Outcome.WRITTEN  # the receipt was quicker than the push's own reply
-        proxy.reset_all()
+        await proxy.refuse()
         await eventually(lambda: not shaky_link.up)
         assert delivery.sure
+        await proxy.accept()
         await eventually(lambda: shaky_link.up)
         shaky_pushes.transport.store_is_back()
         await rounds(20)

@@ -95,7 +95,7 @@ async def test_a_command_without_a_reply_may_be_the_last_that_runs(
     link.write(NO_REPLY + pack("INCR", prefix))
     await sprung.wait()
     await eventually(lambda: redis.get(prefix) == b"1")
-    await eventually(lambda: proxy.connections == 2)
+    await eventually(lambda: proxy.connections >= 2)
     redis.delete(prefix)
     redis.close()
 
