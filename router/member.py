@@ -8,8 +8,6 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from hiredis import ReplyError
-
 from router.codec import Lease
 from router.deadletters import DeadLetters
 from router.endpoint import EndpointKeeper
@@ -22,7 +20,7 @@ from router.receiving import Receiver
 from router.sending import Sending
 from router.settings import Settings
 from router.store.clock import StoreClock
-from router.store.connect import Connector, check_version, rights_probe, translate
+from router.store.connect import Connector, check_version, rights_probe
 from router.store.lease import Leases
 from router.store.link import Link
 from router.store.registry import Registry
@@ -189,9 +187,6 @@ class Member:
         check_version(await self.link.command("INFO", "server"))
         probe, count = rights_probe(self.keys)
         data = probe + pack("TIME")
-        replies = await self.link.ask(data, count + 1)
-        for reply in replies:
-            if type(reply) is ReplyError:
-                raise translate(reply)
+        replies = await self.link.answers(data, count + 1)
         seconds, microseconds = replies[-1]
         self.clock.set(int(seconds) * 1000 + int(microseconds) // 1000)

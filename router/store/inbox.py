@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import structlog
 from hiredis import ReplyError
 
 from router.keys import Keys
@@ -29,7 +28,6 @@ FULL: Final = -2
 MAX_PUSH: Final = 512
 _GRACE_S: Final = 5.0
 _PEEK_REPLIES: Final = 3  # the head, the rest of the batch, the position
-_log = structlog.get_logger()
 
 
 def pack_push(

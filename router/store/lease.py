@@ -8,15 +8,12 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from hiredis import ReplyError
-
 from router.codec import Lease, decode_lease, encode
 from router.errors import DecodeError, StoreRefused
 from router.keys import Keys
 from router.model import Endpoint, EndpointId, endpoint_name
 from router.settings import LeaseSettings
 from router.store import scripts
-from router.store.connect import translate
 from router.store.link import Link
 from router.store.resp import pack
 
@@ -70,10 +67,7 @@ class Leases:
         # Listed again each time: a store that was rolled back, or a rescuer that met us half-way
         # through `open`, may have taken us off the list.
         data += pack("SADD", self._keys.endpoints, endpoint)
-        replies = await self._link.ask(data, 2)
-        for reply in replies:
-            if type(reply) is ReplyError:
-                raise translate(reply)
+        replies = await self._link.answers(data, 2)
         if replies[0] < 0:
             return None
         return int(replies[0])
@@ -111,10 +105,7 @@ class Leases:
         if not endpoints:
             return []
         data = b"".join(pack("EXISTS", self._keys.lease(endpoint)) for endpoint in endpoints)
-        replies = await self._link.ask(data, len(endpoints))
-        for reply in replies:
-            if type(reply) is ReplyError:
-                raise translate(reply)
+        replies = await self._link.answers(data, len(endpoints))
         pairs = zip(endpoints, replies, strict=True)
         return [endpoint for endpoint, exists in pairs if not exists]
 
@@ -128,10 +119,7 @@ class Leases:
         if not wanted:
             return []
         data = b"".join(self._questions(endpoint) for endpoint in wanted)
-        replies = await self._link.ask(data, 4 * len(wanted))
-        for reply in replies:
-            if type(reply) is ReplyError:
-                raise translate(reply)
+        replies = await self._link.answers(data, 4 * len(wanted))
         described = (
             self._describe(endpoint, *replies[4 * i : 4 * i + 4])
             for i, endpoint in enumerate(wanted)

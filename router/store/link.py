@@ -143,17 +143,20 @@ class Link:
             replies = await self._ask_once(data, count)
         return replies
 
-    async def call(self, data: bytes) -> Any:
-        """Send one packed command and return its reply.
+    async def answers(self, data: bytes, count: int) -> list[Any]:
+        """Send packed commands and return their replies, none of which is an error.
 
         Raises:
             Unavailable, ReplyLost: as `ask`.
-            StoreRefused: the reply is an error.
+            StoreRefused: the first reply that is an error; the other commands have run.
         """
-        reply = (await self.ask(data, 1))[0]
-        if type(reply) is ReplyError:
-            raise translate(reply)
-        return reply
+        replies = await self.ask(data, count)
+        _refuse_errors(replies)
+        return replies
+
+    async def call(self, data: bytes) -> Any:
+        """Send one packed command and return its reply; raises as `answers`."""
+        return (await self.answers(data, 1))[0]
 
     async def command(self, *args: Argument) -> Any:
         """Pack one command, then as `call`."""
@@ -183,9 +186,7 @@ class Link:
         data += pack("CLIENT", "SETNAME", f"switchboard-{self._name}")
         try:
             replies = await self._ask_once(scripts.LOAD_ALL + data, len(scripts.ALL) + count + 1)
-            for reply in replies:
-                if type(reply) is ReplyError:
-                    raise translate(reply)
+            _refuse_errors(replies)
         except BaseException:
             await self._end(wire, "set-up failed")
             raise
@@ -204,7 +205,7 @@ class Link:
         self._on_down()
 
     async def _keep(self) -> None:
-        """Connect again whenever the connection is lost, at most about twice a second."""
+        """Connect again whenever the connection is lost, each time after a random pause."""
         while True:
             await self._lost.wait()
             _log.warning("store connection lost", link=self._name, reason=self._reason)
@@ -221,3 +222,10 @@ class Link:
                     self._reason = repr(exc)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             _log.info("store connection up again", link=self._name)
+
+
+def _refuse_errors(replies: list[Any]) -> None:
+    """Raise the first reply that is an error as one of ours."""
+    for reply in replies:
+        if type(reply) is ReplyError:
+            raise translate(reply)

@@ -6,9 +6,6 @@ the user's new route on another.
 
 import heapq
 from collections.abc import Iterable, Sequence
-from typing import Any
-
-from hiredis import ReplyError
 
 from router.codec import RouteEntry, decode_route, encode
 from router.errors import DecodeError
@@ -16,7 +13,6 @@ from router.keys import Keys, route_field, split_route_field
 from router.model import EndpointId, OnlineUser, Session, SessionId, UserId, endpoint_name
 from router.settings import RegistrySettings
 from router.store import scripts
-from router.store.connect import translate
 from router.store.link import Link
 from router.store.resp import pack
 from router.store.routes import Routes, parse_routes
@@ -54,7 +50,7 @@ class Registry:
         if not sessions:
             return True
         data = b"".join(self._pack_register(user, session) for user, session in sessions)
-        replies = await self._checked(data, 2 * len(sessions))
+        replies = await self._link.answers(data, 2 * len(sessions))
         return all(replies[::2])
 
     def _pack_register(self, user: UserId, session: Session) -> bytes:
@@ -86,7 +82,7 @@ class Registry:
         data = scripts.UNREGISTER.pack((k.routes(user), k.seen(user)), field, self._seen_ttl_ms)
         if last_here:
             data += pack("ZREM", k.users(endpoint), user)
-        replies = await self._checked(data, 1 + last_here)
+        replies = await self._link.answers(data, 1 + last_here)
         return bool(replies[0])
 
     async def forget(
@@ -129,7 +125,7 @@ class Registry:
         if not users:
             return {}
         data = b"".join(pack("HKEYS", self._keys.routes(user)) for user in users)
-        replies = await self._checked(data, len(users))
+        replies = await self._link.answers(data, len(users))
         found = ((user, parse_routes(reply)) for user, reply in zip(users, replies, strict=True))
         return {
             user: sorted({endpoint_name(endpoint) for endpoint in routes.endpoints})
@@ -172,7 +168,7 @@ class Registry:
             pack("ZRANGE", self._keys.users(endpoint), low, high, "BYLEX", "LIMIT", 0, limit)
             for endpoint in endpoints
         )
-        replies = await self._checked(data, len(endpoints))
+        replies = await self._link.answers(data, len(endpoints))
         merged = dict.fromkeys(heapq.merge(*replies))
         return [UserId(name.decode("utf-8", "replace")) for name in list(merged)[:limit]]
 
@@ -181,19 +177,12 @@ class Registry:
             return []
         data = b"".join(pack("HGETALL", self._keys.routes(user)) for user in users)
         online = []
-        for user, fields in zip(users, await self._checked(data, len(users)), strict=True):
+        for user, fields in zip(users, await self._link.answers(data, len(users)), strict=True):
             sessions = _sessions(fields)
             if sessions:  # else the listing is older than the user's leaving
                 nodes = tuple(sorted({session.node for session in sessions}))
                 online.append(OnlineUser(user, len(sessions), nodes, sessions[0].since))
         return online
-
-    async def _checked(self, data: bytes, count: int) -> list[Any]:
-        replies = await self._link.ask(data, count)
-        for reply in replies:
-            if type(reply) is ReplyError:
-                raise translate(reply)
-        return replies
 
 
 def _sessions(fields: dict[bytes, bytes]) -> list[Session]:

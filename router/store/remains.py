@@ -5,14 +5,11 @@ most one batch is sent on twice, and the receiving nodes drop the repeats by id.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
-
-from hiredis import ReplyError
+from typing import Final
 
 from router.keys import Keys
 from router.model import EndpointId, UserId
 from router.store import scripts
-from router.store.connect import translate
 from router.store.link import Link
 from router.store.registry import Registry
 from router.store.resp import pack
@@ -67,7 +64,7 @@ class Remains:
         """Return the next batch of the rescued inbox; it stays there until `remove`."""
         data = pack("GET", self._keys.done(endpoint))
         data += pack("LRANGE", self._keys.rescued(endpoint), 0, _BATCH - 1)
-        position, entries = await self._checked(data, 2)
+        position, entries = await self._link.answers(data, 2)
         return Salvage(int(position or 0), entries)
 
     async def remove(self, endpoint: EndpointId, token: str, salvage: Salvage) -> bool:
@@ -94,7 +91,7 @@ class Remains:
         users = [UserId(name.decode("utf-8", "replace")) for name in names]
         data = b"".join(self._registry.pack_forget(user, endpoint) for user in users)
         data += pack("ZREM", listing, *names)  # as they were: whatever they are, they must go
-        await self._checked(data, len(users) + 1)
+        await self._link.answers(data, len(users) + 1)
         return True
 
     async def bury(self, endpoint: EndpointId, token: str) -> bool:
@@ -109,10 +106,3 @@ class Remains:
             return False
         await self._link.command("SREM", k.endpoints, endpoint)
         return True
-
-    async def _checked(self, data: bytes, count: int) -> list[Any]:
-        replies = await self._link.ask(data, count)
-        for reply in replies:
-            if type(reply) is ReplyError:
-                raise translate(reply)
-        return replies

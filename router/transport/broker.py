@@ -138,7 +138,7 @@ class BrokerLink:
             self._lost.set()
 
     async def _keep(self) -> None:
-        """Connect again whenever the connection is lost, at most about twice a second."""
+        """Connect again whenever the connection is lost, each time after a random pause."""
         while True:
             await self._lost.wait()
             _log.warning("broker connection lost", link=self._name, reason=self._reason)

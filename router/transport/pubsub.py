@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
-import structlog
 from hiredis import ReplyError
 
 from router.codec import MAX_USERS_PER_ENVELOPE, MessageEnvelope, encode
@@ -23,7 +22,6 @@ from router.transport.base import Deliver, Delivery
 
 _SLICE: Final = 500
 _ALIVE_S: Final = 2.0
-_log = structlog.get_logger()
 
 
 class Publisher:
