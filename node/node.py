@@ -82,16 +82,7 @@ class Node:
             refresh_s=settings.registry.user_ttl_s / 3,
             check_s=settings.node.ping_interval_s,
         )
-        member = self.member
-        self.rescuer = Rescuer(
-            member.leases,
-            Remains(member.link, member.keys, member.registry),
-            member.forwarder,
-            member.receipts,
-            member.dead,
-            member.endpoint,
-            settings.lease,
-        )
+        self.rescuer = _make_rescuer(self.member)
         self._sockets = WebSocketContext(
             authenticate=authenticate or dev_authenticate,
             origin_allowed=dev_origin,
@@ -176,7 +167,7 @@ class Node:
         return None
 
     async def stop(self) -> None:
-        """Leave the cluster.
+        """Leave the cluster, within `node.stop_s`.
 
         1. Not ready; no new connections.
         2. Goodbye to every session, with a moment to return elsewhere, and its route removed;
@@ -194,7 +185,7 @@ class Node:
         await self.rescuer.stop()
         await self.presence.stop(deadline_s / 2)
         await _last_proofs(leaving, min(_LAST_PROOFS_S, deadline_s / 4))
-        left = await self.member.leave(deadline_s / 2)
+        left = await self.member.leave(deadline_s / 4)
         if left:
             _log.warning("envelopes were left in the inbox", count=left)
         await self.close_server()
@@ -239,6 +230,18 @@ class Node:
     def _store_back(self) -> None:
         self.rescuer.store_was_away()
         self.presence.register_all()
+
+
+def _make_rescuer(member: Member) -> Rescuer:
+    return Rescuer(
+        member.leases,
+        Remains(member.link, member.keys, member.registry),
+        member.forwarder,
+        member.receipts,
+        member.dead,
+        member.endpoint,
+        member.settings.lease,
+    )
 
 
 async def _last_proofs(sessions: Sequence[ClientSession], deadline_s: float) -> None:

@@ -25,6 +25,7 @@ from router.store.lease import Leases
 from router.store.link import Link
 from router.store.registry import Registry
 from router.store.resp import pack
+from router.transport.base import Transport
 from router.transport.choose import Parts, make_transport
 from router.transport.outbox import Outbox
 
@@ -84,16 +85,23 @@ class Member:
         )
         self.dead = DeadLetters(self.link, self.keys)
         self.forwarder = Forwarder(self.registry, self.outbox)
-        self.receiver = Receiver(
+        self.receiver = self._make_receiver(connector)
+        self.transport = self._make_transport(connector)
+        self.sending.transport = self.transport
+
+    def _make_receiver(self, connector: Connector) -> Receiver:
+        return Receiver(
             connector,
             self.keys,
-            settings.inbox,
+            self.settings.inbox,
             self.forwarder,
             self.dead,
             self.receipts,
             self.sending.receipts,
             self.endpoint.check_now,
         )
+
+    def _make_transport(self, connector: Connector) -> Transport:
         parts = Parts(
             connector,
             self.link,
@@ -104,8 +112,7 @@ class Member:
             self.receiver.deliver,
             self.receiver.flush,
         )
-        self.transport = make_transport(settings, parts)
-        self.sending.transport = self.transport
+        return make_transport(self.settings, parts)
 
     async def open(self) -> None:
         """Connect, and check that the store will do.

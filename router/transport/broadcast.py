@@ -3,56 +3,20 @@
 The recipe of python-socketio and Socket.IO.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from router.codec import MessageEnvelope
-from router.keys import Keys
 from router.model import EndpointId, Session, SessionId, UserId
-from router.store.connect import Connector
-from router.store.link import Link
-from router.store.registry import Registry
-from router.transport.base import ACCEPTED_ONLY, Deliver, Delivery
-from router.transport.holding import Holding
-from router.transport.pubsub import Publisher, Subscriber
+from router.transport.base import Delivery
+from router.transport.pubsub import PubSubTransport
 
 
-class BroadcastTransport:
-    """See `transport.base.Transport` for what is promised; this mode only knows `accepted`.
-
-    Args: as `ChannelTransport`.
-    """
-
-    confirms = ACCEPTED_ONLY
-
-    def __init__(
-        self,
-        connector: Connector,
-        link: Link,
-        keys: Keys,
-        registry: Registry,
-        changed: Callable[[Delivery], None],
-        deliver: Deliver,
-        flush: Callable[[], None],
-    ) -> None:
-        self._channel = keys.everybody
-        self._registry = registry
-        self._publisher = Publisher(link, changed)
-        self._subscriber = Subscriber(connector, deliver, flush)
-        self._holding = Holding()
-
-    async def open(self) -> None:
-        """See `Transport.open`; the subscriber connects with the first session."""
-
-    async def close(self) -> None:
-        """See `Transport.close`."""
-        await self._subscriber.close()
-
-    def store_is_back(self) -> None:
-        """See `Transport.store_is_back`; the subscriber looks after itself."""
+class BroadcastTransport(PubSubTransport):
+    """See `transport.base.Transport` for what is promised; this mode only knows `accepted`."""
 
     def publish(self, parcel: MessageEnvelope, deliveries: Sequence[Delivery]) -> None:
         """See `Transport.publish`; one envelope for all its users."""
-        self._publisher.publish(self._channel, parcel, deliveries)
+        self._publisher.publish(self._keys.everybody, parcel, deliveries)
 
     async def attach(self, sessions: Sequence[tuple[UserId, Session]]) -> bool:
         """See `Transport.attach`: registered, and the one subscription confirmed.
@@ -63,7 +27,7 @@ class BroadcastTransport:
             return False
         if fresh := self._holding.add(sessions):
             try:
-                await self._subscriber.subscribe((self._channel,))
+                await self._subscriber.subscribe((self._keys.everybody,))
             except BaseException:
                 for user, session in fresh:
                     self._holding.remove(user, session.endpoint, session.session)

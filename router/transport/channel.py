@@ -4,59 +4,16 @@ The recipe of Centrifugo and SignalR: cheap and direct, and the sender learns no
 with a user's first session here, unsubscribed with the last.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from router.codec import MessageEnvelope
-from router.keys import Keys
 from router.model import EndpointId, Session, SessionId, UserId
-from router.store.connect import Connector
-from router.store.link import Link
-from router.store.registry import Registry
-from router.transport.base import ACCEPTED_ONLY, Deliver, Delivery
-from router.transport.holding import Holding
-from router.transport.pubsub import Publisher, Subscriber
+from router.transport.base import Delivery
+from router.transport.pubsub import PubSubTransport
 
 
-class ChannelTransport:
-    """See `transport.base.Transport` for what is promised; this mode only knows `accepted`.
-
-    Args:
-        connector: opens the subscriber's connection.
-        link: the connection publishes travel on.
-        keys: channel names.
-        registry: who is where, for listing only.
-        changed: called with a delivery whenever something was told to it.
-        deliver: takes each envelope for users of this process.
-        flush: called after the envelopes that came together.
-    """
-
-    confirms = ACCEPTED_ONLY
-
-    def __init__(
-        self,
-        connector: Connector,
-        link: Link,
-        keys: Keys,
-        registry: Registry,
-        changed: Callable[[Delivery], None],
-        deliver: Deliver,
-        flush: Callable[[], None],
-    ) -> None:
-        self._keys = keys
-        self._registry = registry
-        self._publisher = Publisher(link, changed)
-        self._subscriber = Subscriber(connector, deliver, flush)
-        self._holding = Holding()
-
-    async def open(self) -> None:
-        """See `Transport.open`; the subscriber connects with the first session."""
-
-    async def close(self) -> None:
-        """See `Transport.close`."""
-        await self._subscriber.close()
-
-    def store_is_back(self) -> None:
-        """See `Transport.store_is_back`; the subscriber looks after itself."""
+class ChannelTransport(PubSubTransport):
+    """See `transport.base.Transport` for what is promised; this mode only knows `accepted`."""
 
     def publish(self, parcel: MessageEnvelope, deliveries: Sequence[Delivery]) -> None:
         """See `Transport.publish`; each user's channel is a publish of its own."""

@@ -14,11 +14,14 @@ from hiredis import ReplyError
 
 from router.codec import MAX_USERS_PER_ENVELOPE, MessageEnvelope, encode
 from router.errors import StoreRefused, Unavailable
+from router.keys import Keys
 from router.model import Outcome
 from router.store.connect import Connector
 from router.store.link import Link
+from router.store.registry import Registry
 from router.store.resp import pack
-from router.transport.base import Deliver, Delivery
+from router.transport.base import ACCEPTED_ONLY, Deliver, Delivery
+from router.transport.holding import Holding
 
 _SLICE: Final = 500
 _ALIVE_S: Final = 2.0
@@ -220,6 +223,48 @@ class Subscriber:
         while True:
             await asyncio.sleep(_ALIVE_S)
             self._link.send(pack("PING"), 1, _ignore)
+
+
+class PubSubTransport:
+    """What is alike in every mode over Pub/Sub; see `transport.base.Transport`.
+
+    Args:
+        connector: opens the subscriber's connection.
+        link: the connection publishes travel on.
+        keys: channel names.
+        registry: who is where, for listing only.
+        changed: called with a delivery whenever something was told to it.
+        deliver: takes each envelope for users of this process.
+        flush: called after the envelopes that came together.
+    """
+
+    confirms = ACCEPTED_ONLY
+
+    def __init__(
+        self,
+        connector: Connector,
+        link: Link,
+        keys: Keys,
+        registry: Registry,
+        changed: Callable[[Delivery], None],
+        deliver: Deliver,
+        flush: Callable[[], None],
+    ) -> None:
+        self._keys = keys
+        self._registry = registry
+        self._publisher = Publisher(link, changed)
+        self._subscriber = Subscriber(connector, deliver, flush)
+        self._holding = Holding()
+
+    async def open(self) -> None:
+        """See `Transport.open`; the subscriber connects with the first session."""
+
+    async def close(self) -> None:
+        """See `Transport.close`."""
+        await self._subscriber.close()
+
+    def store_is_back(self) -> None:
+        """See `Transport.store_is_back`; the subscriber looks after itself."""
 
 
 def _ignore(_: list[Any] | None) -> None:
