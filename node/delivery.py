@@ -1,10 +1,12 @@
 """A batch of envelopes -> hub -> sockets -> receipts: the hot path of a node.
 
-Nothing here waits, makes a task or logs.
+Nothing here waits or makes a task, and no message is logged.
 """
 
 from collections.abc import Sequence
 from typing import Final
+
+import structlog
 
 from node.disconnects import KICKED
 from node.frames import JSON_PROTOCOL, Codec, Message
@@ -20,6 +22,7 @@ from router.store.clock import StoreClock
 _REMEMBERED_WRITES: Final = 65_536
 _WRITTEN: Final = int(Confirm.WRITTEN)
 _DELIVERED: Final = int(Confirm.DELIVERED)
+_log = structlog.get_logger()
 
 
 class NodeDelivery:
@@ -100,7 +103,12 @@ class NodeDelivery:
         """See `Recipient.flush`."""
         touched, self._touched = self._touched, set()
         for session in touched:
-            session.flush()
+            try:
+                session.flush()
+            except Exception:  # noqa: BLE001
+                # One broken socket must not hold up the batch: it would be read again for ever.
+                _log.exception("session could not be written to", session=session.id)
+                session.abort()
 
     def kick(self, envelope: KickEnvelope) -> int:
         """See `Recipient.kick`."""

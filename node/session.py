@@ -208,13 +208,9 @@ class ClientSession:
             self.flush()
 
     def check(self) -> None:
-        """Ping a quiet client; end one that has not answered since the last time.
-
-        The connection is cut, not closed: a handshake with nobody takes five seconds more.
-        """
+        """Ping a quiet client; end one that has not answered since the last time."""
         if not self.heard:
-            self._socket.abort()
-            self.gone()
+            self.abort()
             return
         self.heard = False
         if self.welcomed and not self.closed:
@@ -241,6 +237,11 @@ class ClientSession:
             self._socket.write(frame(self.codec.encode(goodbye), binary=self.codec.binary))
         self._socket.close(disconnect.code, reason or disconnect.reason)
         self._leave()
+
+    def abort(self) -> None:
+        """Cut the connection: a closing handshake with nobody takes five seconds more."""
+        self._socket.abort()
+        self.gone()
 
     def gone(self) -> None:
         """The connection has ended: nothing more is written, and no proof will come."""

@@ -2,6 +2,7 @@ import json
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Opcode
@@ -14,6 +15,7 @@ from router.codec import Answer, KickEnvelope, MessageEnvelope
 from router.model import Confirm, UserId
 from router.store.clock import StoreClock
 from tests.support.answers import SENDER, Answers
+from tests.support.logs import Logs
 from tests.support.sessions import RecordingSocket, Sessions
 
 
@@ -73,6 +75,24 @@ async def test_a_message_reaches_its_user_as_the_contract_says() -> None:
     ]
     assert other.writes == []
     assert node.delivery.delivered == 1
+
+
+async def test_a_socket_that_breaks_costs_nobody_else_the_batch(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs.expect("session could not be written to")
+    node = Node()
+    sockets = {name: node.connect(name)[1] for name in ("alice", "bob", "eve")}
+
+    def broken(frames: bytes) -> None:
+        raise RuntimeError("the handle is closed")
+
+    monkeypatch.setattr(sockets["bob"], "write", broken)
+    assert node.batch(envelope("alice", "bob", "eve")) == []
+    assert sockets["bob"].aborted
+    assert [len(sockets[name].said()) for name in ("alice", "eve")] == [1, 1]
+    assert len(logs.events("session could not be written to")) == 1
+    assert await node.answers.heard() == [(2, Answer.CLOSED, 0)]
 
 
 async def test_every_session_of_a_user_gets_it() -> None:
