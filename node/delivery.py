@@ -3,25 +3,26 @@
 Nothing here waits or makes a task, and no message is logged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
+from msgspec import UNSET, UnsetType
 
 from node.disconnects import KICKED
 from node.frames import JSON_PROTOCOL, Codec, Message
 from node.hub import Hub
+from node.proofs import Proof
 from node.recent import RecentWrites
-from node.session import ClientSession, Proof
+from node.session import ClientSession
 from node.sockets import frame
 from router.codec import Answer, KickEnvelope, MessageEnvelope
-from router.model import Confirm, SessionId, UserId
+from router.model import Confirm, Offset, SessionId, UserId
 from router.receipts import Receipts
 from router.store.clock import StoreClock
 
 _REMEMBERED_WRITES: Final = 65_536
 _WRITTEN: Final = int(Confirm.WRITTEN)
-_DELIVERED: Final = int(Confirm.DELIVERED)
 _log = structlog.get_logger()
 
 
@@ -32,12 +33,20 @@ class NodeDelivery:
         hub: the sessions.
         receipts: takes the answers.
         clock: the store's time, for messages that expire.
+        catch_up: has a session read its mailbox up to its newest message.
     """
 
-    def __init__(self, hub: Hub[ClientSession], receipts: Receipts, clock: StoreClock) -> None:
+    def __init__(
+        self,
+        hub: Hub[ClientSession],
+        receipts: Receipts,
+        clock: StoreClock,
+        catch_up: Callable[[ClientSession], None],
+    ) -> None:
         self._hub = hub
         self._receipts = receipts
         self._clock = clock
+        self._catch_up = catch_up
         self._recent = RecentWrites(_REMEMBERED_WRITES)
         self._touched: set[ClientSession] = set()
         self.delivered = 0
@@ -58,7 +67,9 @@ class NodeDelivery:
             sessions = self._hub.get(UserId(user))
             if not sessions:
                 missed.append((index, Answer.NOT_HERE))
-            elif not self._to_user(envelope, index, sessions, frames):
+                continue
+            to_user = self._durable_to_user if envelope.offsets else self._to_user
+            if not to_user(envelope, index, sessions, frames):
                 self.dropped += 1
                 missed.append((index, Answer.DROPPED))
         return missed
@@ -71,26 +82,68 @@ class NodeDelivery:
         frames: "_Frames",
     ) -> bool:
         """Write to each session of one user; return whether any took it, now or before."""
-        proof = None
-        if envelope.confirm == _DELIVERED and envelope.sender:
-            proof = Proof(self._receipts, envelope.sender, envelope.refs[index])
+        proof = self._proof(envelope, index) if envelope.confirm > _WRITTEN else None
         written = 0
         for session in sessions:
             if not self._recent.add(envelope.origin, envelope.id, session.id):
                 self.repeats += 1
-                written += 1
-                if proof is not None:  # the next pong proves what was written before, too
-                    session.expect(proof)
-                    self._touched.add(session)
-            elif session.put(frames.for_codec(session.codec), proof):
-                written += 1
-                self._touched.add(session)
+            elif not session.put(frames.for_codec(session.codec)):
+                continue
+            written += 1
+            self._touched.add(session)
+            if proof is not None:  # the next pong proves what was written before, too
+                session.expect(proof, envelope.id)
         if not written:
             return False
         self.delivered += 1
         if envelope.confirm == _WRITTEN:
             self._receipts.add(envelope.sender, envelope.refs[index], Answer.WRITTEN, written)
         return True
+
+    def _proof(self, envelope: MessageEnvelope, index: int) -> Proof | None:
+        if not envelope.sender:
+            return None
+        ref, confirm = envelope.refs[index], Confirm(envelope.confirm)
+        return Proof(self._receipts, envelope.sender, ref, confirm)
+
+    def _durable_to_user(
+        self,
+        envelope: MessageEnvelope,
+        index: int,
+        sessions: Sequence[ClientSession],
+        frames: "_Frames",
+    ) -> bool:
+        """Write to each session that has all before it; the others read their mailbox first.
+
+        Returns:
+            Whether any session took it, now or before, or will.
+        """
+        proof = self._proof(envelope, index) if envelope.confirm else None
+        offset = Offset.parse(envelope.offsets[index])
+        before = Offset.parse(envelope.before[index])
+        written = False
+        for session in sessions:
+            position = session.position
+            if position is not None and offset <= position:
+                self.repeats += 1
+                if proof is not None:
+                    session.expect(proof, envelope.id, offset)
+            elif position is None or session.replaying or before > position:
+                if session.closed:
+                    continue
+                session.expect_later(proof, offset)
+                self._catch_up(session)
+                written = True
+                continue
+            elif session.put_durable(envelope.id, offset, frames.durable(session.codec, offset)):
+                if proof is not None:
+                    session.expect(proof, envelope.id, offset)
+            else:
+                continue
+            written = True
+            self._touched.add(session)
+        self.delivered += written
+        return written
 
     def _to_everybody(self, envelope: MessageEnvelope, frames: "_Frames") -> None:
         for session in self._hub:
@@ -144,7 +197,13 @@ class _Frames:
             self._other = self._build(codec)
         return self._other
 
-    def _build(self, codec: Codec) -> bytes:
+    def durable(self, codec: Codec, offset: Offset) -> bytes:
+        """Return the frame of the message at one place of one mailbox."""
+        return self._build(codec, str(offset))
+
+    def _build(self, codec: Codec, offset: str | UnsetType = UNSET) -> bytes:
         e = self._envelope
-        message = Message(id=e.id, origin=e.origin, data=codec.value(e.data), sent_at=e.sent_at)
+        message = Message(
+            id=e.id, origin=e.origin, data=codec.value(e.data), sent_at=e.sent_at, offset=offset
+        )
         return frame(codec.encode(message), binary=codec.binary)

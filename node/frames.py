@@ -59,12 +59,14 @@ class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
 
 
 class Message(msgspec.Struct, frozen=True, tag="message", gc=False):
-    """A message for this user."""
+    """A message for this user; a durable one has an offset, and says when it is read again."""
 
     id: str
     origin: str = msgspec.field(name="from")
     data: Any
     sent_at: float
+    offset: str | UnsetType = UNSET
+    replay: bool | UnsetType = UNSET
 
 
 class OutcomeFrame(msgspec.Struct, frozen=True, tag="outcome", omit_defaults=True):

@@ -19,8 +19,8 @@ from node.frames import (
 )
 from node.session import ClientSession
 from router.aio import Router
-from router.errors import SwitchboardError, Unsupported
-from router.model import Confirm, MessageId, Outcome, UserId, check_user
+from router.errors import InvalidRequest, SwitchboardError
+from router.model import Confirm, MessageId, Offset, Outcome, UserId, check_user
 from router.transport.base import Delivery
 
 
@@ -57,12 +57,20 @@ class Inbound:
         elif type(incoming) is PingFrame:
             session.send(Pong())
         elif type(incoming) is AckFrame:
-            refusal = "there is nothing to acknowledge before durable messages are supported"
-            session.send(ErrorFrame("unsupported", refusal))
+            self._acknowledge(session, incoming)
+
+    def _acknowledge(self, session: ClientSession, frame: AckFrame) -> None:
+        if (frame.offset is None) == (frame.id is None):
+            raise BadFrame("invalid_request", "an ack has either an offset or an id", None)
+        if frame.id is not None:
+            session.acknowledge(frame.id)
+            return
+        try:
+            session.acknowledge_up_to(Offset.parse(frame.offset or ""))
+        except InvalidRequest as exc:
+            raise BadFrame("invalid_request", str(exc), None) from exc
 
     def _send(self, session: ClientSession, frame: SendFrame) -> None:
-        if frame.key is not None:
-            raise Unsupported("key", "idempotency keys are not supported by this version")
         several = not isinstance(frame.to, str)
         default = Confirm.ACCEPTED if several else None
         confirm = default if frame.confirm is None else frame.confirm
@@ -75,7 +83,7 @@ class Inbound:
             frame.ttl_s,
             session.user,
             frame.durable,
-            None,
+            frame.key,
         )
         answer = _Answer(session, frame.ref, users, several)
         answer.id = self._router.member.sending.submit(draft, users, answer.settled)
@@ -113,7 +121,8 @@ class _Answer:
             self._session.send(OutcomesFrame(self.id, words, self._ref))
         else:
             assert first.outcome is not None
-            frame = OutcomeFrame(self.id, first.user, first.outcome, self._ref, first.reason)
+            message_id = first.first or self.id
+            frame = OutcomeFrame(message_id, first.user, first.outcome, self._ref, first.reason)
             self._session.send(frame)
         self._wanted = len(self._done) + 1  # never again
 

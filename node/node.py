@@ -11,6 +11,7 @@ import tornado.web
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
+from node.acknowledging import Acknowledging
 from node.auth import Authenticate, dev_authenticate, dev_origin
 from node.delivery import NodeDelivery
 from node.disconnects import STOPPING
@@ -22,12 +23,13 @@ from node.hub import Hub
 from node.inbound import Inbound
 from node.presence import Presence
 from node.rates import Rate
+from node.replay import Replays
 from node.session import ClientSession
 from router.aio import Router
 from router.codec import Lease
 from router.errors import ServerFailed
 from router.member import Member
-from router.model import EndpointId
+from router.model import START, EndpointId, Offset
 from router.rescue import Rescuer
 from router.settings import Settings
 from router.store.address import resolve
@@ -73,11 +75,16 @@ class Node:
             on_store_back=self._store_back,
         )
         self.router = Router(self.member, settings.node.name)
-        self.delivery = NodeDelivery(self.hub, self.member.receipts, self.member.clock)
+        self.replays = Replays(self.member.mailbox, self.member.clock)
+        self.delivery = NodeDelivery(
+            self.hub, self.member.receipts, self.member.clock, self.replays.catch_up
+        )
+        self.acknowledging = Acknowledging(self.member.link, self.member.mailbox)
         self.member.receiver.recipient = self.delivery
         self.presence = Presence(
             self.member,
             self.hub,
+            self.replays,
             self._welcome,
             refresh_s=settings.registry.user_ttl_s / 3,
             check_s=settings.node.ping_interval_s,
@@ -89,6 +96,7 @@ class Node:
             accepting=self.not_ready,
             presence=self.presence,
             inbound=Inbound(self.router),
+            on_ack=self._acknowledged,
             max_waiting_bytes=settings.node.max_waiting_bytes,
         )
 
@@ -183,8 +191,10 @@ class Node:
         for session in leaving:
             session.close(STOPPING, after_ms=random.randint(0, _GOODBYE_SPREAD_MS))
         await self.rescuer.stop()
+        await self.replays.stop()
         await self.presence.stop(deadline_s / 2)
         await _last_proofs(leaving, min(_LAST_PROOFS_S, deadline_s / 4))
+        await self.acknowledging.finish(deadline_s / 8)
         left = await self.member.leave(deadline_s / 4)
         if left:
             _log.warning("envelopes were left in the inbox", count=left)
@@ -203,14 +213,18 @@ class Node:
             user=session.user,
             node=self._settings.node.name,
             device=session.device,
-            resumed=False,
-            offset="",
+            resumed=session.resumed,
+            offset=str(session.position or START),
             max_message_bytes=self._settings.node.max_message_bytes,
         )
 
+    def _acknowledged(self, session: ClientSession, offset: Offset) -> None:
+        self.acknowledging.add(session.user, session.device, offset)
+
     def _describe(self) -> Lease:
         now = asyncio.get_running_loop().time()
-        received, delivered = self.member.receiver.received, self.delivery.delivered
+        received = self.member.receiver.received
+        delivered = self.delivery.delivered + self.replays.replayed
         return Lease(
             role="node",
             pid=os.getpid(),

@@ -10,11 +10,12 @@ import structlog
 from node.disconnects import TRY_ANOTHER
 from node.frames import OutFrame
 from node.hub import Hub
+from node.replay import Replays
 from node.rounds import Rounds
 from node.session import ClientSession
 from router.errors import SwitchboardError
 from router.member import Member
-from router.model import EndpointId, UserId
+from router.model import START, EndpointId, UserId
 
 _SLICE: Final = 500
 _TICK_S: Final = 1.0
@@ -28,6 +29,7 @@ class Presence:
     Args:
         member: this process's part of the cluster.
         hub: the sessions.
+        replays: brings sessions up to the newest message of their mailbox.
         welcome: makes the first frame of a session.
         refresh_s: within how long every session is registered once more.
         check_s: within how long every client is pinged once.
@@ -37,6 +39,7 @@ class Presence:
         self,
         member: Member,
         hub: Hub[ClientSession],
+        replays: Replays,
         welcome: Callable[[ClientSession], OutFrame],
         *,
         refresh_s: float,
@@ -44,6 +47,7 @@ class Presence:
     ) -> None:
         self._member = member
         self._hub = hub
+        self._replays = replays
         self._welcome = welcome
         self._to_refresh: Rounds[ClientSession] = Rounds(refresh_s)
         self._to_check: Rounds[ClientSession] = Rounds(check_s)
@@ -116,15 +120,20 @@ class Presence:
                 self._haunt(session, session.attached)
             session.attached = endpoint
         entries = [(session.user, session.entry(endpoint)) for session in sessions]
-        reachable = await self._member.transport.attach(entries)
-        if not reachable:
+        registered = await self._member.transport.attach(entries)
+        if not registered:
             self._member.endpoint.check_now()
             return False
+        newest = dict(zip(sessions, registered.newest, strict=True))
+        await self._replays.resume([(s, at) for s, at in newest.items() if s.position is None])
         for session in sessions:
             if session.closed:
                 await self._unregister(session, endpoint)
-            elif not session.welcomed:
+                continue
+            if not session.welcomed:
                 session.welcome(self._welcome(session))
+            if max(newest[session] or START, session.newest) > (session.position or START):
+                self._replays.catch_up(session)
         return True
 
     async def _unregister(self, session: ClientSession, endpoint: EndpointId) -> None:

@@ -1,65 +1,29 @@
 """One client: its socket, what waits to be written, and what it has proved to have received."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
+from node.acks import Unacknowledged
 from node.disconnects import SLOW, Disconnect
 from node.frames import Codec, Goodbye, OutFrame
 from node.limits import Strikes
+from node.proofs import PingProofs, Proof
 from node.sockets import Socket, frame, ping_frame
-from router.codec import Answer
-from router.model import EndpointId, Session, SessionId, UserId
-from router.receipts import Receipts
+from router.model import START, Confirm, EndpointId, Offset, Session, SessionId, UserId
 
 _STRIKES: Final = 10
 _STRIKE_WINDOW_S: Final = 10.0
-
-
-class Proof:
-    """One copy of a message, written to some sessions, that waits for a proof of receipt.
-
-    The first session that proves it decides; it is lost when all of them have closed.
-
-    Args:
-        receipts: takes the answer.
-        sender: the endpoint that waits.
-        ref: its number for the message.
-    """
-
-    __slots__ = ("_open", "_receipts", "_ref", "_sender", "_sessions")
-
-    def __init__(self, receipts: Receipts, sender: str, ref: int) -> None:
-        self._receipts = receipts
-        self._sender = sender
-        self._ref = ref
-        self._sessions = 0
-        self._open = True
-
-    def written(self) -> None:
-        """It was written to one more session."""
-        self._sessions += 1
-
-    def proved(self) -> None:
-        """A session has received it for certain."""
-        if self._open:
-            self._open = False
-            self._receipts.add(self._sender, self._ref, Answer.DELIVERED, 1)
-
-    def failed(self) -> None:
-        """A session closed before it proved anything."""
-        self._sessions -= 1
-        if self._open and self._sessions == 0:
-            self._open = False
-            self._receipts.add(self._sender, self._ref, Answer.CLOSED, 0)
 
 
 class ClientSession:
     """A live WebSocket of a user.
 
     Frames collect until `flush`, so what one batch brings leaves in one write. A finished write
-    proves nothing; so after messages whose sender wants proof goes a ping with a number, and the
-    pong with that number proves that the client's WebSocket stack received all before it (RFC 6455
-    section 5.5.3). One such ping is under way at most.
+    proves nothing; so after messages whose sender wants proof goes a ping (`PingProofs`).
+
+    Durable messages are written in the order of their offsets: `position` is the last one, None
+    until it is known where this client goes on. While `replaying`, they come from the mailbox;
+    `newest` is the last one that was seen live meanwhile.
 
     Args:
         user: whose.
@@ -71,17 +35,22 @@ class ClientSession:
         socket: where its frames go.
         max_waiting_bytes: bound on what waits to be taken by the client.
         on_close: called once, when no more can be written: with the session.
+        on_ack: called with the session and the offset up to which its device has everything.
+        resume_after: the offset the client asked to go on after; None for its device's cursor.
+        manual_acks: whether only the application acknowledges; else the proof of receipt does.
     """
 
     __slots__ = (
-        "_asked",
-        "_asked_number",
+        "_acks",
+        "_awaited",
+        "_manual_acks",
         "_max_waiting_bytes",
+        "_on_ack",
         "_on_close",
         "_out",
         "_out_bytes",
+        "_pings",
         "_socket",
-        "_unasked",
         "address",
         "attached",
         "closed",
@@ -89,6 +58,11 @@ class ClientSession:
         "device",
         "heard",
         "id",
+        "newest",
+        "position",
+        "replaying",
+        "resume_after",
+        "resumed",
         "since",
         "strikes",
         "user",
@@ -107,6 +81,9 @@ class ClientSession:
         socket: Socket,
         max_waiting_bytes: int,
         on_close: Callable[["ClientSession"], None],
+        on_ack: Callable[["ClientSession", Offset], None],
+        resume_after: Offset | None = None,
+        manual_acks: bool = False,
     ) -> None:
         self.user = user
         self.id = id
@@ -118,33 +95,61 @@ class ClientSession:
         self.welcomed = False
         self.closed = False
         self.heard = True
+        self.resume_after = resume_after
+        self.resumed = False
+        self.position: Offset | None = None
+        self.newest = START
+        self.replaying = False
+        self._awaited: dict[Offset, list[Proof]] = {}
         self.strikes = Strikes(_STRIKES, _STRIKE_WINDOW_S)
         self._socket = socket
         self._max_waiting_bytes = max_waiting_bytes
         self._on_close = on_close
         self._out: list[bytes] = []
         self._out_bytes = 0
-        self._unasked: list[Proof] = []
-        self._asked: list[Proof] = []
-        self._asked_number = 0
+        self._pings = PingProofs()
+        self._acks = Unacknowledged()
+        self._manual_acks = manual_acks
+        self._on_ack = on_ack
 
     @property
     def unproved(self) -> bool:
-        """Say whether senders wait for a proof from this session."""
-        return bool(self._asked or self._unasked)
+        """Say whether somebody waits for a proof from this session: a sender, or its cursor."""
+        return self._pings.open(self._to_prove)
+
+    @property
+    def _to_prove(self) -> Offset:
+        """Return how far the next pong will move the device's cursor."""
+        return START if self._manual_acks else self.position or START
+
+    def fits(self, length_bytes: int) -> bool:
+        """Say whether there is room for so much, and as much again for what cannot wait."""
+        waiting = self._socket.waiting_bytes + self._out_bytes
+        return not waiting or waiting + length_bytes <= self._max_waiting_bytes // 2
+
+    def resume(self, after: Offset, *, whole: bool) -> None:
+        """Say where the durable messages of this client begin.
+
+        Args:
+            after: it has, or cannot get any more, everything up to this.
+            whole: whether everything behind what it asked for is there.
+        """
+        self.position = after
+        self.resumed = whole
+        self._pings.start(after)
+        self._acks.cursor = after
 
     def entry(self, endpoint: EndpointId) -> Session:
         """Return what the registry keeps of this session under `endpoint`."""
         return Session(self.id, endpoint, self.device, self.address, self.since)
 
-    def put(self, frames: bytes, proof: Proof | None = None) -> bool:
+    def put(self, frames: bytes) -> bool:
         """Collect a frame for the next `flush`.
 
         What arrives before the welcome waits behind it.
 
         Args:
             frames: whole WebSocket frames.
-            proof: told when the client has received them for certain, or never will.
 
         Returns:
             False when too much waits already: the session is closed as a slow consumer, and
@@ -158,32 +163,82 @@ class ClientSession:
             return False
         self._out.append(frames)
         self._out_bytes += len(frames)
-        if proof is not None:
-            self.expect(proof)
         return True
 
-    def expect(self, proof: Proof) -> None:
-        """Have the next ping prove what was written so far."""
-        proof.written()
-        self._unasked.append(proof)
+    def put_durable(self, message: str, offset: Offset, frames: bytes) -> bool:
+        """Collect a durable message, the next one of the mailbox; else as `put`.
 
-    def flush(self) -> None:
-        """Write what has collected, with a ping behind it where proof is wanted."""
+        Args:
+            message: its id.
+            offset: its place, above `position`.
+            frames: whole WebSocket frames.
+        """
+        if not self.put(frames):
+            return False
+        self.position = offset
+        if self._manual_acks:
+            self._acks.wrote(message, offset)
+        for proof in self._awaited.pop(offset, ()):
+            self._watch(proof, message, offset)
+        return True
+
+    def pass_over(self, offset: Offset) -> None:
+        """Go on behind a message of the mailbox that is not written, expired or unreadable."""
+        self.position = offset
+        self._fail(self._awaited.pop(offset, ()))
+
+    def give_up(self, offset: Offset) -> None:
+        """Wait no longer for messages up to `offset`: they are not in the mailbox any more."""
+        self.position = max(self.position or START, offset)
+        for gone in [at for at in self._awaited if at <= offset]:
+            self._fail(self._awaited.pop(gone))
+
+    def _fail(self, proofs: Iterable[Proof]) -> None:
+        for proof in proofs:
+            proof.failed()
+
+    def expect(self, proof: Proof, message: str, offset: Offset = START) -> None:
+        """Tell `proof` when the client has proved that it has a message written by now.
+
+        Args:
+            proof: told when the client has it, as far as the sender wants to know, or never will.
+            message: its id.
+            offset: its place in the mailbox; START when it is not durable.
+        """
+        proof.written()
+        self._watch(proof, message, offset)
+
+    def _watch(self, proof: Proof, message: str, offset: Offset) -> None:
+        if proof.confirm is Confirm.DELIVERED:
+            self._pings.expect(proof)
+        elif proof.confirm is Confirm.ACKED:
+            self._acks.expect(message, offset, proof)
+        else:
+            proof.proved()
+
+    def expect_later(self, proof: Proof | None, offset: Offset) -> None:
+        """As `expect`, for a durable message that the replay will write; None waits for it."""
+        self.newest = max(self.newest, offset)
+        if proof is not None:
+            proof.written()
+            self._awaited.setdefault(offset, []).append(proof)
+
+    def flush(self, *, last: bool = False) -> None:
+        """Write what has collected, with a ping behind it where proof is wanted.
+
+        Args:
+            last: no other flush follows, so the ping does not wait for the pong of the one before.
+        """
         if not self.welcomed or self.closed:
             return
-        if self._unasked and not self._asked:
-            self._ask()
+        if self._pings.due(self._to_prove, last=last):
+            self._out.append(ping_frame(self._pings.ask(self._to_prove)))
         if self._out:
             out = self._out
             data = out[0] if len(out) == 1 else b"".join(out)
             self._out = []
             self._out_bytes = 0
             self._socket.write(data)
-
-    def _ask(self) -> None:
-        self._asked, self._unasked = self._unasked, self._asked
-        self._asked_number += 1
-        self._out.append(ping_frame(b"%d" % self._asked_number))
 
     def welcome(self, welcome: OutFrame) -> None:
         """Write the first frame, and what has waited behind it."""
@@ -199,13 +254,23 @@ class ClientSession:
     def pong(self, payload: bytes) -> None:
         """Take a pong: if it carries the number of the ping under way, all before it arrived."""
         self.heard = True
-        if not self._asked or payload != b"%d" % self._asked_number:
+        before = self._pings.proved
+        if not self._pings.pong(payload):
             return
-        proved, self._asked = self._asked, []
-        for proof in proved:
-            proof.proved()
-        if self._unasked:
+        if before < self._pings.proved:
+            self._on_ack(self, self._pings.proved)
+        if self._pings.due(self._to_prove):
             self.flush()
+
+    def acknowledge(self, message: str) -> None:
+        """The application acknowledges one message; of an unknown one nothing follows."""
+        if self._acks.acknowledge(message):
+            self._on_ack(self, self._acks.cursor)
+
+    def acknowledge_up_to(self, offset: Offset) -> None:
+        """The application acknowledges all up to `offset`, of what it was written."""
+        if self._acks.acknowledge_up_to(min(offset, self.position or START)):
+            self._on_ack(self, self._acks.cursor)
 
     def check(self) -> None:
         """Ping a quiet client; end one that has not answered since the last time."""
@@ -231,9 +296,7 @@ class ClientSession:
         if disconnect is not SLOW:
             words = reason or disconnect.reason
             goodbye = Goodbye(words, after_ms) if disconnect.reconnect else Goodbye(words)
-            if self._unasked:
-                self._unasked, self._asked = self._asked + self._unasked, []
-            self.flush()
+            self.flush(last=True)
             self._socket.write(frame(self.codec.encode(goodbye), binary=self.codec.binary))
         self._socket.close(disconnect.code, reason or disconnect.reason)
         self._leave()
@@ -246,10 +309,11 @@ class ClientSession:
     def gone(self) -> None:
         """The connection has ended: nothing more is written, and no proof will come."""
         self._leave()
-        unproved = self._asked + self._unasked
-        self._asked, self._unasked = [], []
-        for proof in unproved:
-            proof.failed()
+        awaited, self._awaited = self._awaited, {}
+        for proofs in awaited.values():
+            self._fail(proofs)
+        self._pings.close()
+        self._acks.close()
 
     def _leave(self) -> None:
         if not self.closed:

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 from router.codec import MessageEnvelope, encode
 from router.directory import Directory
-from router.errors import InvalidRequest, TooLarge, Unsupported
+from router.errors import InvalidRequest, TooLarge
 from router.kicking import kick
 from router.member import Member
 from router.model import (
@@ -45,7 +45,7 @@ class Router(Directory):
     """
 
     def __init__(self, member: Member, name: str | None = None) -> None:
-        super().__init__(member.registry, member.leases)
+        super().__init__(member.registry, member.leases, member.mailbox)
         self.member = member
         self._name = name or f"send-{os.getpid()}-{secrets.token_hex(2)}"
         self._max_bytes = member.settings.node.max_message_bytes
@@ -109,6 +109,7 @@ class Router(Directory):
         ttl: float | None = None,
         origin: str = "",
         durable: bool = False,
+        key: str | None = None,
         id: str | None = None,
     ) -> SendResult:
         """Send one message to one user and return what became of it.
@@ -116,12 +117,14 @@ class Router(Directory):
         Args:
             user: whom it is for.
             data: any JSON value; `msgspec.Raw` for one that is encoded already.
-            confirm: how far to wait: accepted, written or delivered; None for the furthest that
-                the delivery mode can know.
+            confirm: how far to wait: accepted, written, delivered or acked; None for delivered, or
+                the furthest that the delivery mode can know.
             timeout: seconds to wait for that; None for `delivery.timeout_s`.
             ttl: seconds after which the message is worthless; None for never.
             origin: the user it is from, shown to the recipient.
-            durable: store it for a user who is away.
+            durable: store it until each of the user's devices has acknowledged it.
+            key: idempotency key: another message of the same origin to this user with the same key
+                is not sent, for `mailbox.key_ttl_s`.
             id: of an earlier send, to repeat it without the user receiving it twice.
 
         Raises:
@@ -131,7 +134,7 @@ class Router(Directory):
         Cancel-safe: the message stays sent; only its outcome goes unheard.
         """
         target = check_user(user)
-        draft = self.draft(data, confirm, timeout, ttl, origin, durable, id)
+        draft = self.draft(data, confirm, timeout, ttl, origin, durable, key, id)
         if draft.confirm > Confirm.ACCEPTED:
             await self.join()
         future: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
@@ -153,12 +156,14 @@ class Router(Directory):
         ttl: float | None = None,
         origin: str = "",
         durable: bool = False,
+        key: str | None = None,
     ) -> dict[UserId, SendResult]:
         """Send one message to many users; one envelope per node, not one per user.
 
         Args:
             users: whom it is for, at most 10,000; a repeated one counts once.
-            data, confirm, timeout, ttl, origin, durable: see `send`.
+            data, confirm, timeout, ttl, origin, durable, key: see `send`; the key counts for each
+                user by itself.
 
         Returns:
             A result for each user.
@@ -169,7 +174,7 @@ class Router(Directory):
         targets = [check_user(user, "to") for user in dict.fromkeys(users)]
         if len(targets) > MAX_USERS_PER_CALL:
             raise InvalidRequest("to", f"has at most {MAX_USERS_PER_CALL:,} users")
-        draft = self.draft(data, confirm, timeout, ttl, origin, durable, None)
+        draft = self.draft(data, confirm, timeout, ttl, origin, durable, key, None)
         if draft.confirm > Confirm.ACCEPTED:
             await self.join()
         settled: list[Delivery] = []
@@ -201,7 +206,7 @@ class Router(Directory):
         Raises:
             As `send`.
         """
-        draft = self.draft(data, Confirm.ACCEPTED, None, None, origin, False, None)
+        draft = self.draft(data, Confirm.ACCEPTED, None, None, origin)
         message_id = secrets.token_hex(10)
         sent_at = self.member.clock.now_ms() / 1000
         envelope = encode(
@@ -218,12 +223,12 @@ class Router(Directory):
         timeout: float | None,
         ttl: float | None,
         origin: str,
-        durable: bool,
-        id: str | None,
+        durable: bool = False,
+        key: str | None = None,
+        id: str | None = None,
     ) -> Draft:
         """Check a message and return it as a draft; arguments and errors as `send`."""
-        if durable:
-            raise Unsupported("durable", "durable messages are not supported by this version")
+        self.member.sending.check_special(durable=durable, key=key)
         encoded = encode_data(data)
         if len(encoded) > self._max_bytes:
             raise TooLarge("data", len(encoded), self._max_bytes)
@@ -234,6 +239,8 @@ class Router(Directory):
             timeout_s=self._timeout_s if timeout is None else timeout,
             ttl_s=ttl,
             id=id,
+            durable=durable,
+            key=key,
         )
 
     def level(self, confirm: str | Confirm | None) -> Confirm:

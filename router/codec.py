@@ -36,10 +36,12 @@ class Answer(IntEnum):
     UNSURE = 7  # a copy that was sent on, or read twice: nobody can say what became of the others
     KICKED = 8  # the answer to a KickEnvelope: how many sessions were closed
     FAILED = 9  # its node could not handle it; it may have reached some sessions
+    ACKED = 10  # a client's application acknowledged it
 
 
 _Id = Annotated[str, msgspec.Meta(max_length=128)]
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+_Offset = Annotated[str, msgspec.Meta(pattern=r"^\d{1,20}-\d{1,20}$")]
 
 
 class MessageEnvelope(
@@ -58,17 +60,33 @@ class MessageEnvelope(
         users: whom it is for; None for every session of the endpoint.
         refs: the sender's number for each of `users`, echoed in receipts; empty without a sender.
         data: the application's JSON value, encoded.
+        offsets: of a durable message, its place in the mailbox of each of `users`; else empty.
+        before: likewise the place of the message before it, so that a gap shows.
     """
 
     id: _Id
     sender: _Id
     origin: _Id
-    confirm: Annotated[int, msgspec.Meta(ge=0, le=int(Confirm.DELIVERED))]
+    confirm: Annotated[int, msgspec.Meta(ge=0, le=int(Confirm.ACKED))]
     hop: Annotated[int, msgspec.Meta(ge=0, le=MAX_HOPS)]
     sent_at: float
     expires_ms: _Count
     users: Annotated[list[_Id], msgspec.Meta(max_length=MAX_USERS_PER_ENVELOPE)] | None
     refs: Annotated[list[_Count], msgspec.Meta(max_length=MAX_USERS_PER_ENVELOPE)]
+    data: bytes
+    offsets: Annotated[list[_Offset], msgspec.Meta(max_length=MAX_USERS_PER_ENVELOPE)] = []
+    before: Annotated[list[_Offset], msgspec.Meta(max_length=MAX_USERS_PER_ENVELOPE)] = []
+
+
+class StoredMessage(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=0x14
+):
+    """A durable message as it lies in a mailbox; see `MessageEnvelope` for the fields."""
+
+    id: _Id
+    origin: _Id
+    sent_at: float
+    expires_ms: _Count
     data: bytes
 
 
@@ -134,6 +152,7 @@ _encoder = msgspec.msgpack.Encoder()
 _envelope_decoder: msgspec.msgpack.Decoder[Envelope] = msgspec.msgpack.Decoder(Envelope)
 _lease_decoder = msgspec.msgpack.Decoder(Lease)
 _route_decoder = msgspec.msgpack.Decoder(RouteEntry)
+_stored_decoder = msgspec.msgpack.Decoder(StoredMessage)
 
 # msgspec lets the error of a string that is not UTF-8 through as it is.
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -159,7 +178,19 @@ def decode_envelope(entry: bytes) -> Envelope:
     if isinstance(envelope, MessageEnvelope) and envelope.sender and envelope.users is not None:
         if len(envelope.users) != len(envelope.refs):
             raise DecodeError("users and refs differ in number")
+    if isinstance(envelope, MessageEnvelope) and (envelope.offsets or envelope.before):
+        users = envelope.users or ()
+        if not len(users) == len(envelope.offsets) == len(envelope.before):
+            raise DecodeError("users and offsets differ in number")
     return envelope
+
+
+def decode_stored(value: bytes) -> StoredMessage:
+    """Return what a mailbox entry holds; raise DecodeError if it is not one of ours."""
+    try:
+        return _stored_decoder.decode(value)
+    except _UNREADABLE as exc:
+        raise DecodeError(f"not a stored message: {exc}") from exc
 
 
 def decode_lease(value: bytes) -> Lease:

@@ -14,6 +14,7 @@ from router.model import (
     endpoint_name,
 )
 from router.store.lease import Leases
+from router.store.mailbox import Mailbox
 from router.store.registry import Registry
 
 MAX_PAGE: Final = 1_000
@@ -29,11 +30,13 @@ class Directory:
     Args:
         registry: who is where.
         leases: the endpoints.
+        mailbox: durable messages.
     """
 
-    def __init__(self, registry: Registry, leases: Leases) -> None:
+    def __init__(self, registry: Registry, leases: Leases, mailbox: Mailbox) -> None:
         self._registry = registry
         self._leases = leases
+        self._mailbox = mailbox
 
     async def sessions(self, user: str) -> list[Session]:
         """Return a user's live sessions, oldest first; [] when offline."""
@@ -44,7 +47,7 @@ class Directory:
         target = check_user(user)
         sessions = await self._registry.sessions(target)
         seen = None if sessions else await self._registry.last_seen(target)
-        return UserStatus(target, sessions, 0, seen)
+        return UserStatus(target, sessions, await self._mailbox.length(target), seen)
 
     async def users(
         self, *, node: str | None = None, prefix: str = ""

@@ -54,6 +54,8 @@ class Forwarder:
             hop=min(envelope.hop + 1, MAX_HOPS),
             users=[user],
             refs=envelope.refs[index : index + 1],
+            offsets=envelope.offsets[index : index + 1],
+            before=envelope.before[index : index + 1],
         )
         closed, keep = left, alive(user)
         for _ in range(MAX_HOPS):

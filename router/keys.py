@@ -32,6 +32,18 @@ class Keys:
         """String: when the user's last session left."""
         return f"{self.prefix}:{{{user}}}:seen"
 
+    def mail(self, user: UserId) -> str:
+        """Stream: the user's durable messages; an entry's id is its offset."""
+        return f"{self.prefix}:{{{user}}}:mail"
+
+    def cursors(self, user: UserId) -> str:
+        """Hash: device -> how far it has acknowledged, and when; "" -> how far `mail` is cut."""
+        return f"{self.prefix}:{{{user}}}:cursors"
+
+    def key(self, user: UserId, key: str) -> str:
+        """String with a TTL: idempotency key, `origin/key` -> id of the message it stood for."""
+        return f"{self.prefix}:{{{user}}}:key:{key}"
+
     def open(self, endpoint: EndpointId) -> str:
         """String: exists while the endpoint may receive."""
         return f"{self.prefix}:{{{endpoint}}}:open"

@@ -23,6 +23,7 @@ from router.store.clock import StoreClock
 from router.store.connect import Connector, check_version, rights_probe
 from router.store.lease import Leases
 from router.store.link import Link
+from router.store.mailbox import Mailbox
 from router.store.registry import Registry
 from router.store.resp import pack
 from router.transport.base import Transport
@@ -75,6 +76,7 @@ class Member:
         self.clock = StoreClock()
         self.link = Link(connector, "commands", on_up=self._link_up)
         self.registry = Registry(self.link, self.keys, settings.registry)
+        self.mailbox = Mailbox(self.link, self.keys, settings.mailbox)
         self.leases = Leases(self.link, self.keys, settings.lease)
         waiting = settings.delivery.max_waiting
         self.outbox = Outbox(self.link, self.keys, settings.inbox.max_length, 5 * waiting)
@@ -107,6 +109,7 @@ class Member:
             self.link,
             self.keys,
             self.registry,
+            self.mailbox,
             self.outbox,
             self.sending.changed,
             self.receiver.deliver,

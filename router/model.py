@@ -3,9 +3,11 @@
 Pure: nothing here waits, asks the time or rolls dice.
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import NewType
+from typing import Final, NamedTuple, NewType, Self
 
 from router.errors import InvalidRequest, InvalidUser
 
@@ -16,6 +18,44 @@ MessageId = NewType("MessageId", str)
 
 MAX_USER_CHARACTERS = 128
 MAX_NAME_CHARACTERS = 64
+MAX_KEY_CHARACTERS = 128
+_OFFSET: Final = re.compile(r"(\d{1,20})-(\d{1,20})", re.ASCII)
+
+
+class Offset(NamedTuple):
+    """The place of a durable message in its user's mailbox; later messages have greater ones.
+
+    It is the id of the message's stream entry.
+    Source: https://redis.io/docs/latest/develop/data-types/streams/ (entry ids)
+
+    Args:
+        ms: milliseconds since 1970 by the store's clock.
+        seq: number among the messages of that millisecond.
+    """
+
+    ms: int
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.ms}-{self.seq}"
+
+    @classmethod
+    def parse(cls, text: str, field: str = "offset") -> Self:
+        """Return the offset that `text` names.
+
+        Raises:
+            InvalidRequest: it names none; `field` says where it stood.
+        """
+        match = _OFFSET.fullmatch(text)
+        if match is None:
+            raise InvalidRequest(
+                field, "is an offset as a message carries it, such as 1795419635120-0"
+            )
+        return cls(int(match[1]), int(match[2]))
+
+
+START: Final = Offset(0, 0)
+"""Before every message."""
 
 
 class Outcome(StrEnum):
@@ -40,6 +80,7 @@ class Confirm(IntEnum):
     ACCEPTED = 0
     WRITTEN = 1
     DELIVERED = 2
+    ACKED = 3
 
     @classmethod
     def parse(cls, word: str) -> "Confirm":
@@ -119,6 +160,23 @@ class Session:
     def node(self) -> str:
         """Return the name of the node that holds it."""
         return endpoint_name(self.endpoint)
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What the registry answers to sessions of one endpoint that register; true if it took them.
+
+    Args:
+        reachable: whether the endpoint may still receive; if not, it is fenced and must register
+            its sessions under its next epoch.
+        newest: for each session the newest offset in its user's mailbox; None without a mailbox.
+    """
+
+    reachable: bool
+    newest: Sequence[Offset | None]
+
+    def __bool__(self) -> bool:
+        return self.reachable
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,8 @@ def result_of(message_id: MessageId, delivery: Delivery) -> SendResult:
     if delivery.error is not None:
         raise delivery.error
     assert delivery.outcome is not None
-    return SendResult(
-        message_id, delivery.user, delivery.outcome, delivery.sessions, delivery.reason
-    )
+    first = delivery.first or message_id
+    return SendResult(first, delivery.user, delivery.outcome, delivery.sessions, delivery.reason)
 
 
 def partial_result_of(message_id: MessageId, delivery: Delivery) -> SendResult:

@@ -9,7 +9,7 @@ from typing import Final
 
 from router.codec import MessageEnvelope
 from router.errors import InvalidRequest, Unsupported
-from router.model import Confirm, EndpointId, MessageId, Outcome, UserId
+from router.model import MAX_KEY_CHARACTERS, Confirm, EndpointId, MessageId, Outcome, UserId
 from router.store.clock import StoreClock
 from router.transport.base import Delivery, Transport
 
@@ -29,9 +29,11 @@ class Draft:
         timeout_s: how long to wait for the outcome.
         ttl_s: it is worthless after so long; None for never.
         id: given for a repeat, so that it is known as one; None for a new one.
+        durable: store it for devices that are away.
+        key: idempotency key: of several messages with the same one only the first is sent.
     """
 
-    __slots__ = ("confirm", "data", "id", "origin", "timeout_s", "ttl_s")
+    __slots__ = ("confirm", "data", "durable", "id", "key", "origin", "timeout_s", "ttl_s")
 
     def __init__(
         self,
@@ -42,6 +44,8 @@ class Draft:
         timeout_s: float,
         ttl_s: float | None = None,
         id: str | None = None,
+        durable: bool = False,
+        key: str | None = None,
     ) -> None:
         if not MIN_TIMEOUT_S <= timeout_s <= MAX_TIMEOUT_S:
             raise InvalidRequest("timeout_s", f"is {MIN_TIMEOUT_S:g} to {MAX_TIMEOUT_S:g} seconds")
@@ -49,12 +53,16 @@ class Draft:
             raise InvalidRequest("ttl_s", "is above 0 seconds")
         if id is not None and not (0 < len(id) <= 128 and id.isprintable()):
             raise InvalidRequest("id", "has 1 to 128 printable characters")
+        if key is not None and not (0 < len(key) <= MAX_KEY_CHARACTERS and key.isprintable()):
+            raise InvalidRequest("key", f"has 1 to {MAX_KEY_CHARACTERS} printable characters")
         self.data = data
         self.origin = origin
         self.confirm = confirm
         self.timeout_s = timeout_s
         self.ttl_s = ttl_s
         self.id = id
+        self.durable = durable
+        self.key = key
 
 
 class Sending:
@@ -87,18 +95,28 @@ class Sending:
         return len(self._pending)
 
     def level(self, confirm: Confirm | None) -> Confirm:
-        """Return how far a sender waits; None means as far as the delivery mode can know.
+        """Return how far a sender waits; None means `delivered`, if the delivery mode can know it.
 
         Raises:
             Unsupported: the delivery mode cannot know that much.
         """
         known = self.transport.confirms
         if confirm is None:
-            return max(known)
+            return max(level for level in known if level <= Confirm.DELIVERED)
         if confirm not in known:
             words = ", ".join(level.name.lower() for level in sorted(known))
             raise Unsupported("confirm", f"this delivery mode can only promise: {words}")
         return confirm
+
+    def check_special(self, *, durable: bool, key: str | None) -> None:
+        """Refuse what the delivery mode cannot do.
+
+        Raises:
+            Unsupported: it cannot store, or cannot tell a repeat.
+        """
+        if not self.transport.durable and (durable or key is not None):
+            field = "durable" if durable else "key"
+            raise Unsupported(field, 'only delivery.mode "routed" stores messages and their keys')
 
     def submit(self, draft: Draft, users: Sequence[UserId], settled: Settled) -> MessageId:
         """Send a message; returns at once.
@@ -117,7 +135,19 @@ class Sending:
         self._next_ref += len(users)
         self.sent += len(users)
         message_id = draft.id or f"{self._id_prefix}{first:x}"
-        deliveries = [Delivery(user, first + i, confirm, settled) for i, user in enumerate(users)]
+        repeated = draft.id is not None
+        deliveries = [
+            Delivery(
+                user,
+                first + i,
+                confirm,
+                settled,
+                durable=draft.durable,
+                key=None if draft.key is None else f"{draft.origin}/{draft.key}",
+                again=repeated,
+            )
+            for i, user in enumerate(users)
+        ]
         if len(self._pending) + len(users) > self._max_waiting:
             for delivery in deliveries:
                 delivery.outcome = Outcome.BUSY
@@ -159,7 +189,10 @@ class Sending:
         entry = self._pending.pop(delivery.ref, None)
         if entry is not None:
             del entry[2][delivery.ref]
-            delivery.settled(delivery)
+            if delivery.key is not None and delivery.reached_nobody:
+                self.transport.release(delivery)
+            else:
+                delivery.settled(delivery)
 
     def receipts(self, items: Sequence[int]) -> None:
         """Take the items of a `ReceiptEnvelope`; those nobody waits for any more are dropped."""
@@ -207,4 +240,6 @@ class Sending:
             delivery.reason = f"the store was lost on the way, and no proof came in {timeout_s:g} s"
         else:
             delivery.reason = delivery.reason or f"no proof came in {timeout_s:g} s"
+        if delivery.offset is not None:
+            delivery.reason += "; the message is stored"
         self.changed(delivery)

@@ -88,6 +88,16 @@ class InboxSettings(Section):
     block_s: Annotated[float, Field(ge=0.1, le=60)] = 5.0
 
 
+class MailboxSettings(Section):
+    """The durable messages of one user."""
+
+    max_length: Count = 1_000
+    max_bytes: Annotated[int, Field(ge=16 * 1024)] = 4 * 1024 * 1024
+    max_devices: Count = 32
+    ttl_s: Seconds = 7 * 86_400.0
+    key_ttl_s: Seconds = 86_400.0
+
+
 class DeliverySettings(Section):
     """How messages travel and how long a sender waits."""
 
@@ -138,6 +148,7 @@ class Settings(BaseSettings):
     registry: RegistrySettings = RegistrySettings()
     lease: LeaseSettings = LeaseSettings()
     inbox: InboxSettings = InboxSettings()
+    mailbox: MailboxSettings = MailboxSettings()
     delivery: DeliverySettings = DeliverySettings()
     node: NodeSettings = NodeSettings()
     auth: AuthSettings = AuthSettings()

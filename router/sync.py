@@ -105,6 +105,7 @@ class Router:
         ttl: float | None = None,
         origin: str = "",
         durable: bool = False,
+        key: str | None = None,
         id: str | None = None,
     ) -> SendResult:
         """Send one message to one user and return what became of it."""
@@ -117,6 +118,7 @@ class Router:
                 ttl=ttl,
                 origin=origin,
                 durable=durable,
+                key=key,
                 id=id,
             )
         )
@@ -131,6 +133,7 @@ class Router:
         ttl: float | None = None,
         origin: str = "",
         durable: bool = False,
+        key: str | None = None,
     ) -> dict[UserId, SendResult]:
         """Send one message to many users; one envelope per node, not one per user."""
         return self._wait(
@@ -142,6 +145,7 @@ class Router:
                 ttl=ttl,
                 origin=origin,
                 durable=durable,
+                key=key,
             )
         )
 

@@ -21,7 +21,6 @@ from node.cli.lines import Lines, standard_input
 from node.cli.streaming import Results, send_lines, sentence
 from node.cli.text import as_data, utf8
 from router.aio import Router
-from router.errors import Unsupported
 from router.model import OUTCOMES, Confirm, SendResult, UserId, check_user
 
 _STREAM: Final = "-"
@@ -38,6 +37,7 @@ class Order:
     ttl_s: float | None
     origin: str
     durable: bool
+    key: str | None
 
     async def send(self, router: Router, data: msgspec.Raw) -> SendResult:
         """Send one message; raises as `Router.send`."""
@@ -49,6 +49,7 @@ class Order:
             ttl=self.ttl_s,
             origin=self.origin,
             durable=self.durable,
+            key=self.key,
         )
 
 
@@ -68,7 +69,8 @@ def send(
         str | None,
         typer.Option(
             metavar="LEVEL",
-            help="How far to wait: accepted, written or delivered.  [as far as the mode can know]",
+            help="How far to wait: accepted, written, delivered or acked.  "
+            "[delivered, if the mode can know]",
         ),
     ] = None,
     timeout: Annotated[
@@ -95,10 +97,8 @@ def send(
     1 and 2 for errors. With - it is the highest of all lines.
     """
     invocation = begin(config, redis, as_json)
-    if key is not None:
-        raise Unsupported("--key", "idempotency keys are not supported by this version")
     level = Confirm.parse(confirm) if confirm is not None else None
-    order = Order(check_user(user), level, timeout, ttl, origin, durable)
+    order = Order(check_user(user), level, timeout, ttl, origin, durable, key)
     if data == _STREAM:
         status = run(_send_lines(invocation, order))
     else:

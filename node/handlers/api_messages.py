@@ -20,7 +20,6 @@ class MessagesHandler(ApiHandler):
     )
     async def post(self, message: Message, user: str) -> None:
         """Send, and answer with the outcome."""
-        refuse_key(self)
         result = await self.router.send(
             user,
             message.data,
@@ -29,6 +28,7 @@ class MessagesHandler(ApiHandler):
             ttl=message.ttl_s,
             origin=message.origin or "",
             durable=message.durable,
+            key=self.request.headers.get(_KEY),
         )
         self.answer(views.sent(result), OUTCOMES[result.outcome].http_status)
 
@@ -46,7 +46,6 @@ class MessageToManyHandler(ApiHandler):
     )
     async def post(self, message: MessageToMany) -> None:
         """Send, and answer with an outcome for each user; 202 when all are only accepted."""
-        refuse_key(self)
         results = await self.router.send_many(
             message.to,
             message.data,
@@ -55,6 +54,7 @@ class MessageToManyHandler(ApiHandler):
             ttl=message.ttl_s,
             origin=message.origin or "",
             durable=message.durable,
+            key=self.request.headers.get(_KEY),
         )
         waiting = (Outcome.ACCEPTED, Outcome.QUEUED)
         all_wait = all(result.outcome in waiting for result in results.values())
@@ -80,10 +80,10 @@ class BroadcastHandler(ApiHandler):
 
 
 def refuse_key(handler: ApiHandler) -> None:
-    """Refuse an idempotency key rather than ignore it: its sender counts on it.
+    """Refuse an idempotency key where it cannot be kept, rather than ignore it.
 
     Raises:
         Unsupported: there is one.
     """
     if _KEY in handler.request.headers:
-        raise Unsupported(_KEY, "idempotency keys are not supported by this version")
+        raise Unsupported(_KEY, "a broadcast has no idempotency key")

@@ -16,7 +16,9 @@ _CONFIRM_SCHEMA: Final = {"enum": [level.name.lower() for level in Confirm]}
 _Data = Annotated[Raw, Meta(description="any JSON value; handed on as it is")]
 _From = Annotated[str | None, Meta(description="the user it is from, as the recipient sees it")]
 _Confirm = Annotated[str, Meta(extra_json_schema=_CONFIRM_SCHEMA)]
-_Durable = Annotated[bool, Meta(description="store it for a user who is away; not supported yet")]
+_Durable = Annotated[
+    bool, Meta(description="store it until each of the user's devices has acknowledged it")
+]
 _Timeout = Annotated[
     float | None, Meta(description="seconds to wait for the outcome; null for delivery.timeout_s")
 ]
@@ -54,7 +56,11 @@ class MessageToMany(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     origin: _From = field(name="from", default=None)
     durable: _Durable = False
     confirm: Annotated[
-        _Confirm, Meta(description="how far to wait: in the inbox, in a socket, proved received")
+        _Confirm,
+        Meta(
+            description="how far to wait: in the inbox, in a socket, proved received, "
+            "acknowledged by an application"
+        ),
     ] = "accepted"
     timeout_s: _Timeout = None
     ttl_s: _Ttl = None

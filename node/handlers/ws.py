@@ -16,8 +16,8 @@ from node.inbound import Inbound
 from node.presence import Presence
 from node.session import ClientSession
 from node.sockets import Socket, SocketHandler
-from router.errors import SwitchboardError
-from router.model import SessionId, check_name
+from router.errors import InvalidRequest, SwitchboardError
+from router.model import Offset, SessionId, check_name
 
 _log = structlog.get_logger()
 
@@ -32,6 +32,7 @@ class WebSocketContext:
         accepting: says why no session is taken now; None when it is.
         presence: registers sessions.
         inbound: takes their frames.
+        on_ack: told how far a session's device has everything.
         max_waiting_bytes: per session.
     """
 
@@ -40,6 +41,7 @@ class WebSocketContext:
     accepting: Callable[[], str | None]
     presence: Presence
     inbound: Inbound
+    on_ack: Callable[[ClientSession, Offset], None]
     max_waiting_bytes: int
 
 
@@ -71,6 +73,9 @@ class ClientHandler(SocketHandler):
             self._check_page()
             self._user = self._context.authenticate(self.request)
             self._device = check_name(self.get_query_argument("device", "default"), "device")
+            since = self.get_query_argument("since", "")
+            self._since = Offset.parse(since, "since") if since else None
+            self._manual_acks = self._ack_mode()
         except SwitchboardError as exc:
             self._refuse(problem_of(exc, exc.consequence.http_status))
             return
@@ -82,6 +87,12 @@ class ClientHandler(SocketHandler):
         origin = self.request.headers.get("Origin")
         if origin is not None and not self._context.origin_allowed(origin):
             raise Forbidden(f"Origin: a page from '{origin}' may not connect to this node")
+
+    def _ack_mode(self) -> bool:
+        mode = self.get_query_argument("ack", "auto")
+        if mode not in ("auto", "manual"):
+            raise InvalidRequest("ack", f"'{mode}' is not one of auto, manual")
+        return mode == "manual"
 
     def _refuse(self, problem: Problem) -> None:
         self.set_status(problem.status)
@@ -101,6 +112,9 @@ class ClientHandler(SocketHandler):
             socket=socket,
             max_waiting_bytes=context.max_waiting_bytes,
             on_close=context.presence.leave,
+            on_ack=context.on_ack,
+            resume_after=self._since,
+            manual_acks=self._manual_acks,
         )
         self._session = session
         _log.info("session opened", user=session.user, session=session.id, address=session.address)

@@ -10,10 +10,19 @@ from collections.abc import Iterable, Sequence
 from router.codec import RouteEntry, decode_route, encode
 from router.errors import DecodeError
 from router.keys import Keys, route_field, split_route_field
-from router.model import EndpointId, OnlineUser, Session, SessionId, UserId, endpoint_name
+from router.model import (
+    EndpointId,
+    OnlineUser,
+    Registered,
+    Session,
+    SessionId,
+    UserId,
+    endpoint_name,
+)
 from router.settings import RegistrySettings
 from router.store import scripts
 from router.store.link import Link
+from router.store.mailbox import parse_newest
 from router.store.resp import pack
 from router.store.routes import Routes, parse_routes
 
@@ -35,30 +44,27 @@ class Registry:
         self._user_ttl_ms = round(settings.user_ttl_s * 1000)
         self._seen_ttl_ms = round(settings.seen_ttl_s * 1000)
 
-    async def register(self, sessions: Sequence[tuple[UserId, Session]]) -> bool:
+    async def register(self, sessions: Sequence[tuple[UserId, Session]]) -> Registered:
         """Write the routes of sessions of one endpoint, or refresh them; one round trip.
 
         Each user is listed under the endpoint first: a crash in between leaves a harmless entry.
-
-        Returns:
-            Whether the endpoint may still receive; if not, it is fenced and must register its
-            sessions under its next epoch.
 
         Raises:
             Unavailable, StoreRefused: the store is away or refuses; perhaps registered.
         """
         if not sessions:
-            return True
+            return Registered(True, ())
         data = b"".join(self._pack_register(user, session) for user, session in sessions)
         replies = await self._link.answers(data, 2 * len(sessions))
-        return all(replies[::2])
+        return Registered(all(replies[::2]), [parse_newest(reply) for reply in replies[1::2]])
 
     def _pack_register(self, user: UserId, session: Session) -> bytes:
         k, endpoint = self._keys, session.endpoint
         entry = encode(RouteEntry(session.device, session.address, session.since))
         field = route_field(endpoint, session.session)
         index = scripts.INDEX.pack((k.open(endpoint), k.users(endpoint)), user)
-        return index + scripts.REGISTER.pack((k.routes(user),), field, entry, self._user_ttl_ms)
+        keys = (k.routes(user), k.mail(user))
+        return index + scripts.REGISTER.pack(keys, field, entry, self._user_ttl_ms)
 
     async def unregister(
         self, user: UserId, endpoint: EndpointId, session: SessionId, *, last_here: bool

@@ -16,7 +16,8 @@ from hiredis import ReplyError
 from router.keys import Keys, split_route_field
 from router.model import EndpointId, UserId
 from router.settings import RegistrySettings
-from router.store.connect import Connector
+from router.store import scripts
+from router.store.connect import Connector, is_noscript
 from router.store.link import Link
 from router.store.resp import pack
 
@@ -35,9 +36,40 @@ class Routes:
 
 
 NOWHERE = Routes((), 0)
-LookedUp = Callable[[list[Routes | None] | None], None]
-"""Gets the routes in the order asked for, None for a user whose look-up the store refused; or
-None when the connection was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One look-up.
+
+    Args:
+        user: whom to look up.
+        command: a packed script whose reply ends in the route fields, which does something else in
+            the same step; None for a plain look-up.
+    """
+
+    user: UserId
+    command: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a look-up found.
+
+    Args:
+        routes: where the user is; None when the store refused to say.
+        rest: what else the question's command answered.
+        error: why the store refused.
+    """
+
+    routes: Routes | None
+    rest: Sequence[Any] = ()
+    error: ReplyError | None = None
+
+
+LookedUp = Callable[[list[Found] | None, bool], None]
+"""Gets the answers in the order of the questions, None when there are none; and whether the
+questions may have been asked, so that their commands may have run."""
 
 
 def parse_routes(fields: Sequence[bytes]) -> Routes:
@@ -70,8 +102,8 @@ class RouteTable:
         self._changed: set[UserId] = set()  # while look-ups are under way
         self._all_changed = False
         # The server names the key that changed; cutting its fixed ends off gives the user.
-        self._before = len(keys.routes(UserId("")).split("}")[0].encode())
-        self._after = len(keys.routes(UserId("")).split("{")[1].encode())
+        head, tail = keys.routes(UserId("")).split("{}")
+        self._head, self._tail = f"{head}{{".encode(), f"}}{tail}".encode()
         self.cached: Callable[[UserId], Routes | None] = self._cache.get
         setup = (pack("CLIENT", "TRACKING", "ON"), 1) if self._caches else (b"", 0)
         self._link = Link(
@@ -90,36 +122,56 @@ class RouteTable:
         """Disconnect and empty the cache."""
         await self._link.close()
 
-    def look_up(self, users: Sequence[UserId], done: LookedUp) -> None:
+    def look_up(self, questions: Sequence[Question], done: LookedUp) -> None:
         """Ask the store where users are, in one pipeline.
 
         Args:
-            users: whom, at least one.
+            questions: at least one.
             done: called once, never before this returns unless the link is down.
         """
+        commands = [self._command(question) for question in questions]
+        asked = self._link.up
+        self._under_way += 1
 
         def replied(replies: list[Any] | None) -> None:
-            found = None if replies is None else self._take(users, replies)
+            missing = [i for i, reply in enumerate(replies or ()) if is_noscript(reply)]
+            if replies is None or not missing:
+                finish(replies)
+                return
+            # These have run nothing; the others must not run twice.
+            first = replies
+
+            def again(later: list[Any] | None) -> None:
+                for i, reply in zip(missing, (later or ())[len(scripts.ALL) :], strict=False):
+                    first[i] = reply
+                finish(None if later is None else first)
+
+            data = scripts.LOAD_ALL + b"".join(commands[i] for i in missing)
+            self._link.send(data, len(scripts.ALL) + len(missing), again)
+
+        def finish(replies: list[Any] | None) -> None:
+            found = None if replies is None else self._take(questions, replies)
             self._under_way -= 1
             if self._under_way == 0:
                 self._changed.clear()
                 self._all_changed = False
-            done(found)
+            done(found, asked)
 
-        self._under_way += 1
-        data = b"".join(pack("HKEYS", self._keys.routes(user)) for user in users)
-        self._link.send(data, len(users), replied)
+        self._link.send(b"".join(commands), len(commands), replied)
 
-    def _take(self, users: Sequence[UserId], replies: list[Any]) -> list[Routes | None]:
-        found: list[Routes | None] = []
-        for user, reply in zip(users, replies, strict=True):
+    def _command(self, question: Question) -> bytes:
+        return question.command or pack("HKEYS", self._keys.routes(question.user))
+
+    def _take(self, questions: Sequence[Question], replies: list[Any]) -> list[Found]:
+        found: list[Found] = []
+        for question, reply in zip(questions, replies, strict=True):
             if type(reply) is ReplyError:
-                found.append(None)
+                found.append(Found(None, error=reply))
                 continue
-            routes = parse_routes(reply)
-            found.append(routes)
+            routes = parse_routes(reply if question.command is None else reply[-1])
+            found.append(Found(routes, () if question.command is None else reply[:-1]))
             if self._caches and routes.endpoints:
-                self._keep(user, routes)
+                self._keep(question.user, routes)
         return found
 
     def _keep(self, user: UserId, routes: Routes) -> None:
@@ -142,7 +194,10 @@ class RouteTable:
             self._all_changed = self._under_way > 0
             return
         for key in message[1]:
-            user = UserId(key[self._before : len(key) - self._after].decode("utf-8", "replace"))
+            if not key.endswith(self._tail):
+                continue  # a mailbox: what a question's command reads is tracked, too
+            name = key[len(self._head) : len(key) - len(self._tail)]
+            user = UserId(name.decode("utf-8", "replace"))
             self._cache.pop(user, None)
             if self._under_way:
                 self._changed.add(user)

@@ -42,6 +42,9 @@ INDEX: Final = _read("index")
 REGISTER: Final = _read("register")
 UNREGISTER: Final = _read("unregister")
 FORGET: Final = _read("forget")
+LOOKUP: Final = _read("lookup")
+RESUME: Final = _read("resume")
+ACK: Final = _read("ack")
 PUSH: Final = _read("push")
 TRIM: Final = _read("trim")
 FENCE: Final = _read("fence")
@@ -56,6 +59,9 @@ ALL: Final = (
     REGISTER,
     UNREGISTER,
     FORGET,
+    LOOKUP,
+    RESUME,
+    ACK,
     PUSH,
     TRIM,
     FENCE,

@@ -8,7 +8,17 @@ from typing import Protocol
 
 from router.codec import Answer, MessageEnvelope
 from router.errors import SwitchboardError
-from router.model import Confirm, EndpointId, Outcome, Session, SessionId, UserId
+from router.model import (
+    Confirm,
+    EndpointId,
+    MessageId,
+    Offset,
+    Outcome,
+    Registered,
+    Session,
+    SessionId,
+    UserId,
+)
 
 MAX_DETOURS = 3
 ACCEPTED_ONLY = frozenset({Confirm.ACCEPTED})
@@ -41,15 +51,24 @@ class Delivery:
         ref: the sender's number for it, echoed in receipts.
         confirm: how far the sender waits.
         settled: called once, with the delivery, when `outcome` or `error` is set.
+        durable: it is stored before it is pushed.
+        key: its idempotency key, `origin/key`; None for none.
+        again: it may have been sent before, under the same id.
     """
 
     __slots__ = (
         "accepted",
+        "again",
+        "before",
         "confirm",
         "detours",
+        "durable",
         "endpoints",
         "error",
+        "first",
         "heard",
+        "key",
+        "offset",
         "outcome",
         "proved",
         "reached",
@@ -64,12 +83,26 @@ class Delivery:
     )
 
     def __init__(
-        self, user: UserId, ref: int, confirm: Confirm, settled: Callable[["Delivery"], None]
+        self,
+        user: UserId,
+        ref: int,
+        confirm: Confirm,
+        settled: Callable[["Delivery"], None],
+        *,
+        durable: bool = False,
+        key: str | None = None,
+        again: bool = False,
     ) -> None:
         self.user = user
         self.ref = ref
         self.confirm = confirm
         self.settled = settled
+        self.durable = durable
+        self.key = key
+        self.again = again
+        self.first = MessageId("")  # of a duplicate: the earlier message's id
+        self.offset: Offset | None = None
+        self.before: Offset | None = None
         self.outcome: Outcome | None = None
         self.error: SwitchboardError | None = None
         self.reason = ""
@@ -85,6 +118,17 @@ class Delivery:
         # False once a push may have run twice: from then on nobody can say what became of "the"
         # copy, so every negative word becomes `unknown`.
         self.sure = True
+
+    @property
+    def special(self) -> bool:
+        """Say whether its look-up does more than look up."""
+        return self.durable or self.key is not None
+
+    @property
+    def reached_nobody(self) -> bool:
+        """Say whether it was settled without anybody having it, or getting it later."""
+        nobody = self.error is not None or self.outcome in _NOBODY
+        return nobody and self.offset is None
 
     @property
     def open(self) -> bool:
@@ -111,7 +155,9 @@ class Delivery:
         """A receipt speaks of one copy, and of how many sessions it reached."""
         self.unanswered -= 1
         self.reached += sessions
-        if answer == Answer.DELIVERED:
+        if answer == Answer.ACKED:
+            self.proved = Outcome.ACKED
+        elif answer == Answer.DELIVERED:
             self.proved = Outcome.DELIVERED
         elif answer in (Answer.WRITTEN, Answer.KICKED):
             self.proved = self.proved or Outcome.WRITTEN
@@ -132,7 +178,7 @@ class Delivery:
         negative for a moment; only the sum counts.
         """
         proved = self.proved
-        if proved is not None and (proved is Outcome.DELIVERED or self.confirm <= Confirm.WRITTEN):
+        if proved is not None and _PROVES[proved] >= self.confirm:
             self.reason = ""
             return proved
         if self.confirm is Confirm.ACCEPTED and self.unpushed == 0 and self.accepted:
@@ -147,9 +193,22 @@ class Delivery:
         if heard is not Outcome.UNKNOWN and not self.sure:
             self.reason = "a push was repeated, so an earlier copy may have arrived"
             return Outcome.UNKNOWN
-        return heard
+        return self._stored(heard) if self.offset is not None else heard
+
+    def _stored(self, heard: Outcome) -> Outcome:
+        """Return what a negative word means for a message that waits in the mailbox."""
+        if heard is Outcome.BUSY:
+            self.reason = f"{self.reason}; the message is stored and will be read from the mailbox"
+            return Outcome.UNKNOWN
+        return Outcome.QUEUED if heard in (Outcome.OFFLINE, Outcome.DROPPED) else heard
 
 
+# The level of confirmation that a word of proof is worth.
+_PROVES = {
+    Outcome.WRITTEN: Confirm.WRITTEN,
+    Outcome.DELIVERED: Confirm.DELIVERED,
+    Outcome.ACKED: Confirm.ACKED,
+}
 # Which word stands when the copies of one message fared differently and none arrived for sure.
 _WEIGHT = {
     Outcome.UNKNOWN: 5,
@@ -158,6 +217,7 @@ _WEIGHT = {
     Outcome.EXPIRED: 2,
     Outcome.OFFLINE: 1,
 }
+_NOBODY = (Outcome.OFFLINE, Outcome.DROPPED, Outcome.BUSY, Outcome.EXPIRED)
 # Words of a copy that a live node of the user may not have; `accepted` says that all have it.
 _NOT_EVERYWHERE = (Outcome.BUSY, Outcome.UNKNOWN)
 
@@ -172,6 +232,8 @@ class Transport(Protocol):
 
     confirms: frozenset[Confirm]
     """The levels of confirmation this mode can know."""
+    durable: bool
+    """Whether this mode can store messages, and tell a repeat by its idempotency key."""
 
     async def open(self) -> None:
         """Connect what publishing needs.
@@ -197,11 +259,17 @@ class Transport(Protocol):
             deliveries: one for each user.
         """
 
-    async def attach(self, sessions: Sequence[tuple[UserId, Session]]) -> bool:
+    def release(self, delivery: Delivery) -> None:
+        """Forget the idempotency key of a message that reached nobody, then settle the delivery.
+
+        A later try is then no repeat. Only called in a mode that is `durable`.
+        """
+
+    async def attach(self, sessions: Sequence[tuple[UserId, Session]]) -> Registered:
         """Make sessions of this endpoint reachable; idempotent.
 
         Returns:
-            Whether they are; False when this endpoint is fenced and takes a new epoch.
+            Whether they are; it is false when this endpoint is fenced and takes a new epoch.
 
         Raises:
             Unavailable, StoreRefused: the store is away or refuses.

@@ -6,7 +6,7 @@ The recipe of python-socketio and Socket.IO.
 from collections.abc import Sequence
 
 from router.codec import MessageEnvelope
-from router.model import EndpointId, Session, SessionId, UserId
+from router.model import EndpointId, Registered, Session, SessionId, UserId
 from router.transport.base import Delivery
 from router.transport.pubsub import PubSubTransport
 
@@ -18,13 +18,14 @@ class BroadcastTransport(PubSubTransport):
         """See `Transport.publish`; one envelope for all its users."""
         self._publisher.publish(self._keys.everybody, parcel, deliveries)
 
-    async def attach(self, sessions: Sequence[tuple[UserId, Session]]) -> bool:
+    async def attach(self, sessions: Sequence[tuple[UserId, Session]]) -> Registered:
         """See `Transport.attach`: registered, and the one subscription confirmed.
 
         As with `ChannelTransport`, a session that is attached again waits for no connection.
         """
-        if not await self._registry.register(sessions):
-            return False
+        registered = await self._registry.register(sessions)
+        if not registered:
+            return registered
         if fresh := self._holding.add(sessions):
             try:
                 await self._subscriber.subscribe((self._keys.everybody,))
@@ -32,7 +33,7 @@ class BroadcastTransport(PubSubTransport):
                 for user, session in fresh:
                     self._holding.remove(user, session.endpoint, session.session)
                 raise
-        return True
+        return registered
 
     async def detach(
         self, user: UserId, endpoint: EndpointId, session: SessionId, *, last_here: bool

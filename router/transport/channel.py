@@ -7,7 +7,7 @@ with a user's first session here, unsubscribed with the last.
 from collections.abc import Sequence
 
 from router.codec import MessageEnvelope
-from router.model import EndpointId, Session, SessionId, UserId
+from router.model import EndpointId, Registered, Session, SessionId, UserId
 from router.transport.base import Delivery
 from router.transport.pubsub import PubSubTransport
 
@@ -20,14 +20,15 @@ class ChannelTransport(PubSubTransport):
         for delivery in deliveries:
             self._publisher.publish(self._keys.channel(delivery.user), parcel, (delivery,))
 
-    async def attach(self, sessions: Sequence[tuple[UserId, Session]]) -> bool:
+    async def attach(self, sessions: Sequence[tuple[UserId, Session]]) -> Registered:
         """See `Transport.attach`: registered, and the channel's subscription confirmed.
 
         A session that is attached again waits for no connection: it is subscribed, or will be with
         all the others when the connection is back.
         """
-        if not await self._registry.register(sessions):
-            return False
+        registered = await self._registry.register(sessions)
+        if not registered:
+            return registered
         fresh = self._holding.add(sessions)
         try:
             await self._subscriber.subscribe(self._keys.channel(user) for user, _ in fresh)
@@ -35,7 +36,7 @@ class ChannelTransport(PubSubTransport):
             for user, session in fresh:
                 self._let_go(user, session.endpoint, session.session)
             raise
-        return True
+        return registered
 
     async def detach(
         self, user: UserId, endpoint: EndpointId, session: SessionId, *, last_here: bool

@@ -10,6 +10,7 @@ from router.keys import Keys
 from router.settings import Settings
 from router.store.connect import Connector
 from router.store.link import Link
+from router.store.mailbox import Mailbox
 from router.store.registry import Registry
 from router.store.routes import RouteTable
 from router.transport.base import Deliver, Delivery, Transport
@@ -31,6 +32,7 @@ class Parts:
         link: the connection for commands.
         keys: key and channel names.
         registry: who is where.
+        mailbox: durable messages.
         outbox: pushes into inboxes.
         changed: called with a delivery whenever something was told to it.
         deliver: takes each envelope that comes by another way than the inbox.
@@ -41,6 +43,7 @@ class Parts:
     link: Link
     keys: Keys
     registry: Registry
+    mailbox: Mailbox
     outbox: Outbox
     changed: Callable[[Delivery], None]
     deliver: Deliver
@@ -52,7 +55,7 @@ def make_transport(settings: Settings, parts: Parts) -> Transport:
     p = parts
     if settings.delivery.mode == "routed":
         routes = RouteTable(p.connector, p.keys, settings.registry)
-        return RoutedTransport(p.link, routes, p.registry, p.outbox, p.changed)
+        return RoutedTransport(p.link, routes, p.registry, p.mailbox, p.outbox, p.changed)
     if settings.delivery.mode == "fanout":
         exchange, most = p.keys.everybody, settings.inbox.max_length
         return _fanout()(

@@ -12,7 +12,7 @@ import msgspec
 
 from router.codec import MAX_USERS_PER_ENVELOPE, MessageEnvelope, encode
 from router.errors import SwitchboardError
-from router.model import EndpointId, Outcome, Session, SessionId, UserId
+from router.model import EndpointId, Outcome, Registered, Session, SessionId, UserId
 from router.store.registry import Registry
 from router.transport.base import ACCEPTED_ONLY, Deliver, Delivery
 from router.transport.broker import (
@@ -47,6 +47,7 @@ class FanoutTransport:
     """
 
     confirms = ACCEPTED_ONLY
+    durable = False
 
     def __init__(
         self,
@@ -83,6 +84,10 @@ class FanoutTransport:
             await asyncio.wait([self._connecting])
         await self._publisher.close()
         await self._consumer.close()
+
+    def release(self, delivery: Delivery) -> None:
+        """See `Transport.release`; there are no keys in this mode."""
+        delivery.settled(delivery)
 
     def store_is_back(self) -> None:
         """See `Transport.store_is_back`; nothing travels by the store."""
@@ -173,13 +178,14 @@ class FanoutTransport:
 
     # ---- receiving --------------------------------------------------------------------------
 
-    async def attach(self, sessions: Sequence[tuple[UserId, Session]]) -> bool:
+    async def attach(self, sessions: Sequence[tuple[UserId, Session]]) -> Registered:
         """See `Transport.attach`: registered, and this node's queue bound.
 
         As with `ChannelTransport`, a session that is attached again waits for no connection.
         """
-        if not await self._registry.register(sessions):
-            return False
+        registered = await self._registry.register(sessions)
+        if not registered:
+            return registered
         if fresh := self._holding.add(sessions):
             try:
                 await self._consumer.open()
@@ -187,7 +193,7 @@ class FanoutTransport:
                 for user, session in fresh:
                     self._holding.remove(user, session.endpoint, session.session)
                 raise
-        return True
+        return registered
 
     async def detach(
         self, user: UserId, endpoint: EndpointId, session: SessionId, *, last_here: bool

@@ -239,6 +239,7 @@ class PubSubTransport:
     """
 
     confirms = ACCEPTED_ONLY
+    durable = False
 
     def __init__(
         self,
@@ -262,6 +263,10 @@ class PubSubTransport:
     async def close(self) -> None:
         """See `Transport.close`."""
         await self._subscriber.close()
+
+    def release(self, delivery: Delivery) -> None:
+        """See `Transport.release`; there are no keys in this mode."""
+        delivery.settled(delivery)
 
     def store_is_back(self) -> None:
         """See `Transport.store_is_back`; the subscriber looks after itself."""

@@ -7,23 +7,21 @@ looked up afresh, past the cache, before anybody is told `offline`.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from hiredis import ReplyError
 
 from router.codec import MAX_USERS_PER_ENVELOPE, MessageEnvelope, encode
 from router.errors import StoreRefused, Unavailable
-from router.model import Confirm, EndpointId, Outcome, Session, SessionId, UserId
+from router.model import Confirm, EndpointId, Outcome, Registered, Session, SessionId, UserId
 from router.store.link import Link
+from router.store.mailbox import Mailbox
 from router.store.registry import Registry
 from router.store.routes import NOWHERE, Routes, RouteTable, parse_routes
 from router.transport.base import MAX_DETOURS, Delivery
+from router.transport.lookups import LookUps, Ready
 from router.transport.outbox import Outbox, Push
-
-_Waiting = list[tuple[MessageEnvelope, Delivery]]
-# Look-ups that travel in one pipeline; more wait for the next one.
-_MAX_LOOK_UPS: Final = 1_000
 
 
 class Copy:
@@ -51,17 +49,20 @@ class RoutedTransport:
         link: the connection for what is neither a look-up nor a push of messages.
         routes: the look-up.
         registry: the routes themselves.
+        mailbox: where durable messages are stored.
         outbox: the pushes.
         changed: called with a delivery whenever something was told to it.
     """
 
     confirms = frozenset(Confirm)
+    durable = True
 
     def __init__(
         self,
         link: Link,
         routes: RouteTable,
         registry: Registry,
+        mailbox: Mailbox,
         outbox: Outbox,
         changed: Callable[[Delivery], None],
     ) -> None:
@@ -70,12 +71,9 @@ class RoutedTransport:
         self._registry = registry
         self._outbox = outbox
         self._changed = changed
-        # Messages that wait for a look-up, by user, in order. A user with an entry here is looked
-        # up before anything else is sent to them, or a later message would overtake.
-        self._asking: dict[UserId, _Waiting] = {}
-        self._behind: dict[UserId, _Waiting] = {}
-        self._in_flight = False
+        self._mailbox = mailbox
         self._lost: list[Copy] = []
+        self._look_ups = LookUps(routes, mailbox, link.address, changed, self._push_all)
 
     async def open(self) -> None:
         """See `Transport.open`."""
@@ -85,7 +83,7 @@ class RoutedTransport:
         """See `Transport.close`."""
         await self._routes.close()
 
-    async def attach(self, sessions: Sequence[tuple[UserId, Session]]) -> bool:
+    async def attach(self, sessions: Sequence[tuple[UserId, Session]]) -> Registered:
         """See `Transport.attach`."""
         return await self._registry.register(sessions)
 
@@ -97,7 +95,7 @@ class RoutedTransport:
 
     def publish(self, parcel: MessageEnvelope, deliveries: Sequence[Delivery]) -> None:
         """See `Transport.publish`."""
-        found = [self._known(delivery.user) for delivery in deliveries]
+        found = [None if d.special else self._known(d.user) for d in deliveries]
         if None not in found:
             known: dict[EndpointId, list[Delivery]] = {}
             for delivery, routes in zip(deliveries, found, strict=True):
@@ -105,56 +103,24 @@ class RoutedTransport:
             self._push(parcel, known)
             return
         # One who must be looked up holds up the others: one envelope per node, not two.
-        for delivery in deliveries:
-            self._behind.setdefault(delivery.user, []).append((parcel, delivery))
-        if not self._in_flight:
-            self._ask()
+        self._look_ups.add(parcel, deliveries)
+
+    def release(self, delivery: Delivery) -> None:
+        """See `Transport.release`; with the store away the key stays."""
+        assert delivery.key is not None
+        data = self._mailbox.pack_release(delivery.user, delivery.key)
+        self._link.send(data, 1, lambda _: delivery.settled(delivery))
 
     def _known(self, user: UserId) -> Routes | None:
         """Return where a user is; None when the store must be asked, or was and has not answered.
 
         Who waits for a look-up is not taken from the cache: a later message would overtake.
         """
-        if user in self._asking or user in self._behind:
-            return None
-        return self._routes.cached(user)
+        return None if self._look_ups.waits(user) else self._routes.cached(user)
 
-    # ---- look-up ----------------------------------------------------------------------------
+    # ---- push -------------------------------------------------------------------------------
 
-    def _ask(self) -> None:
-        """Look up everybody who is waited for; one pipeline at a time, the next fills meanwhile."""
-        self._in_flight = True
-        if len(self._behind) <= _MAX_LOOK_UPS:
-            self._asking, self._behind = self._behind, {}
-        else:
-            users = list(self._behind)[:_MAX_LOOK_UPS]
-            self._asking = {user: self._behind.pop(user) for user in users}
-        self._routes.look_up(list(self._asking), self._answered)
-
-    def _answered(self, found: list[Routes | None] | None) -> None:
-        asked, self._asking = self._asking, {}
-        self._in_flight = False
-        ready: list[tuple[MessageEnvelope, Delivery, Routes]] = []
-        answers = found or [None] * len(asked)
-        for waiting, routes in zip(asked.values(), answers, strict=True):
-            for parcel, delivery in waiting:
-                if routes is None:
-                    delivery.error = Unavailable(self._link.address, "the look-up got no answer")
-                elif routes.endpoints:
-                    ready.append((parcel, delivery, routes))
-                    continue
-                self._changed(delivery)
-        # Who came while the look-up was under way is looked up again, unless the cache has them
-        # now: absence seen by a request older than the send would prove nothing.
-        for user in list(self._behind):
-            cached = self._routes.cached(user)
-            if cached is not None:
-                ready += [(parcel, delivery, cached) for parcel, delivery in self._behind.pop(user)]
-        self._push_all(ready)
-        if self._behind:
-            self._ask()
-
-    def _push_all(self, ready: list[tuple[MessageEnvelope, Delivery, Routes]]) -> None:
+    def _push_all(self, ready: list[Ready]) -> None:
         """Push what a look-up has freed, oldest message first, grouped by message."""
         ready.sort(key=lambda item: item[1].ref)
         groups: dict[int, tuple[MessageEnvelope, dict[EndpointId, list[Delivery]]]] = {}
@@ -163,8 +129,6 @@ class RoutedTransport:
             self._plan(delivery, routes, known)
         for parcel, known in groups.values():
             self._push(parcel, known)
-
-    # ---- push -------------------------------------------------------------------------------
 
     def _plan(
         self, delivery: Delivery, routes: Routes, known: dict[EndpointId, list[Delivery]]
@@ -179,10 +143,13 @@ class RoutedTransport:
         for endpoint, deliveries in known.items():
             for first in range(0, len(deliveries), MAX_USERS_PER_ENVELOPE):
                 part = deliveries[first : first + MAX_USERS_PER_ENVELOPE]
+                stored = part[0].offset is not None
                 envelope = msgspec.structs.replace(
                     parcel,
                     users=[delivery.user for delivery in part],
                     refs=[delivery.ref for delivery in part] if parcel.sender else [],
+                    offsets=[str(delivery.offset) for delivery in part] if stored else [],
+                    before=[str(delivery.before) for delivery in part] if stored else [],
                 )
                 copy = Copy(parcel, endpoint, part, encode(envelope))
                 self._outbox.push(endpoint, copy.encoded, self._pushed, copy)
@@ -227,7 +194,8 @@ class RoutedTransport:
             self._lost.append(copy)
 
     def store_is_back(self) -> None:
-        """Repeat the pushes whose replies were lost; the recipient's node drops repeats by id."""
+        """Repeat what got no reply; the recipient's node drops repeats by id."""
+        self._look_ups.store_is_back()
         lost, self._lost = self._lost, []
         for copy in lost:
             if any(delivery.open for delivery in copy.deliveries):

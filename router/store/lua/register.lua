@@ -1,11 +1,13 @@
 -- Write one session's route, or refresh it.
--- KEYS  1 routes
+-- KEYS  1 routes   2 mail
 -- ARGV  1 field `endpoint/session`   2 entry   3 TTL of the whole hash, milliseconds
--- Returns 1 if the user was offline before, else 0.
-local before = redis.call('HLEN', KEYS[1])
+-- Returns the newest offset in the user's mailbox; nil if there is no mailbox.
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-if before == 0 then
-  return 1
+if redis.call('EXISTS', KEYS[2]) == 0 then
+  return false
 end
-return 0
+local mail = redis.call('XINFO', 'STREAM', KEYS[2])
+for i = 1, #mail, 2 do
+  if mail[i] == 'last-generated-id' then return mail[i + 1] end
+end

@@ -28,7 +28,7 @@ async def nodes(world: Endpoints) -> list[Endpoint]:
 @pytest.fixture
 async def directory(nodes: list[Endpoint]) -> Directory:
     member = nodes[0].member
-    return Directory(member.registry, member.leases)
+    return Directory(member.registry, member.leases, member.mailbox)
 
 
 def names(users: Sequence[OnlineUser]) -> list[UserId]:

@@ -1,0 +1,141 @@
+"""Reading a user's mailbox to a session, until it has everything and can be told the rest live."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from node.frames import Message
+from node.session import ClientSession
+from node.sockets import frame
+from router.codec import StoredMessage
+from router.errors import SwitchboardError
+from router.model import START, Offset
+from router.store.clock import StoreClock
+from router.store.mailbox import Mailbox
+
+_BATCH: Final = 64
+_ROOM_POLL_S: Final = 0.02
+_RETRY_S: Final = 1.0
+_log = structlog.get_logger()
+
+
+class Replays:
+    """Brings sessions up to the newest message of their mailbox.
+
+    Guarantees: a session is written its durable messages in the order of their offsets, without a
+    hole; reading consumes nothing; a client that reads slowly is waited for.
+
+    Args:
+        mailbox: where the messages are.
+        clock: the store's time, for messages that expire.
+    """
+
+    def __init__(self, mailbox: Mailbox, clock: StoreClock) -> None:
+        self._mailbox = mailbox
+        self._clock = clock
+        self._tasks: dict[ClientSession, asyncio.Task[None]] = {}
+        self.replayed = 0
+        self.failures = 0
+
+    async def stop(self) -> None:
+        """Read on for nobody; what a session has not had stays in the mailbox."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def resume(self, arrivals: Sequence[tuple[ClientSession, Offset | None]]) -> None:
+        """Find out where new sessions go on.
+
+        Args:
+            arrivals: each with the newest offset in its user's mailbox; None without a mailbox.
+
+        Raises:
+            Unavailable, StoreRefused: the store is away or refuses.
+        """
+        asking = []
+        for session, newest in arrivals:
+            if newest is None:
+                session.resume(START, whole=session.resume_after == START)
+            else:
+                asking.append(session)
+        devices = [(session.user, session.device, session.resume_after) for session in asking]
+        found = await self._mailbox.resume(devices)
+        for session, resumed in zip(asking, found, strict=True):
+            session.resume(resumed.after, whole=resumed.whole)
+
+    def catch_up(self, session: ClientSession) -> None:
+        """Read the mailbox to a session, unless that is under way; returns at once."""
+        if session.position is None or session.closed or session in self._tasks:
+            return  # a session without a position catches up when it has one
+        session.replaying = True
+        task = asyncio.create_task(self._read_all(session), name=f"replay {session.id}")
+        self._tasks[session] = task
+        task.add_done_callback(lambda done: self._ended(session, done))
+
+    def _ended(self, session: ClientSession, task: asyncio.Task[None]) -> None:
+        del self._tasks[session]
+        session.replaying = False
+        if task.cancelled() or session.closed:
+            return
+        if task.exception() is not None:
+            self.failures += 1
+            _log.error("replay failed", session=session.id, exc_info=task.exception())
+            session.abort()  # it reads the mailbox again when it returns
+        elif session.newest > (session.position or START):
+            self.catch_up(session)  # seen live after the last look at the mailbox
+
+    async def _read_all(self, session: ClientSession) -> None:
+        while not session.closed:
+            try:
+                if await self._read_some(session):
+                    return
+            except SwitchboardError as exc:
+                _log.warning("replay interrupted", session=session.id, error=str(exc))
+                await asyncio.sleep(_RETRY_S * random.uniform(0.5, 1.5))
+
+    async def _read_some(self, session: ClientSession) -> bool:
+        """Read a batch; return whether it was the last."""
+        assert session.position is not None
+        seen = session.newest
+        entries = await self._mailbox.read(session.user, session.position, _BATCH)
+        for offset, message in entries:
+            if message is None or self._expired(message):
+                session.pass_over(offset)
+            elif not await self._write(session, offset, message):
+                return True
+        session.flush()
+        if len(entries) == _BATCH:
+            return False
+        if not entries:
+            # What was seen before this look and is not there has been removed meanwhile. What was
+            # seen after it is there at the next.
+            session.give_up(seen)
+        return session.newest <= session.position
+
+    async def _write(self, session: ClientSession, offset: Offset, message: StoredMessage) -> bool:
+        """Write one message when there is room for it; return whether it was written."""
+        codec = session.codec
+        out = Message(
+            id=message.id,
+            origin=message.origin,
+            data=codec.value(message.data),
+            sent_at=message.sent_at,
+            offset=str(offset),
+            replay=True,
+        )
+        frames = frame(codec.encode(out), binary=codec.binary)
+        while not session.fits(len(frames)):
+            session.flush()
+            await asyncio.sleep(_ROOM_POLL_S)
+            if session.closed:
+                return False
+        self.replayed += 1
+        return session.put_durable(message.id, offset, frames)
+
+    def _expired(self, message: StoredMessage) -> bool:
+        return bool(message.expires_ms) and self._clock.now_ms() > message.expires_ms

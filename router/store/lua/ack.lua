@@ -1,0 +1,35 @@
+-- Note how far a device has acknowledged, and remove from the mailbox what all devices have.
+-- KEYS  1 cursors   2 mail
+-- ARGV  1 device   2 offset, cumulative   3 TTL of the mailbox, milliseconds
+-- Returns 1; 0 if the device was as far already.
+local function older(a, b)
+  local a_ms, a_seq = a:match('^(%d+)-(%d+)')
+  local b_ms, b_seq = b:match('^(%d+)-(%d+)')
+  if tonumber(a_ms) ~= tonumber(b_ms) then return tonumber(a_ms) < tonumber(b_ms) end
+  return tonumber(a_seq) < tonumber(b_seq)
+end
+
+local cursor = redis.call('HGET', KEYS[1], ARGV[1])
+if cursor and not older(cursor, ARGV[2]) then
+  return 0
+end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. string.format('%.0f', now))
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+local lowest, held = ARGV[2], redis.call('HGETALL', KEYS[1])
+for i = 1, #held, 2 do
+  local at, seen = held[i + 1]:match('^(%S+)%s(%d+)$')
+  if at and now - seen > tonumber(ARGV[3]) then
+    redis.call('HDEL', KEYS[1], held[i]) -- it never came back: it holds nothing for longer
+  elseif at and older(at, lowest) then
+    lowest = at
+  end
+end
+local cut = redis.call('HGET', KEYS[1], '') or '0-0'
+if older(cut, lowest) then
+  local ms, seq = lowest:match('^(%d+)-(%d+)')
+  redis.call('XTRIM', KEYS[2], 'MINID', '=', ms .. '-' .. string.format('%.0f', seq + 1))
+  redis.call('HSET', KEYS[1], '', lowest)
+end
+return 1

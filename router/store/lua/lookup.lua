@@ -1,0 +1,72 @@
+-- Look a user up for a message that is stored, or that must not be sent twice; all in one step, so
+-- nothing can fall between "absent" and "stored".
+-- KEYS  1 routes   2 mail   3 cursors   4 idempotency key, when there is one
+-- ARGV  1 the message's id   2 its name among repeats, `origin/id`   3 what to store, "" for nothing
+--       4 most messages in a mailbox   5 most bytes   6 TTL of the mailbox, milliseconds
+--       7 TTL of the idempotency key, milliseconds   8 "1" if this may have run before
+-- Returns {status, a, b, route fields}: {"ok", offset, offset of the message before}, both "" when
+-- nothing is stored; {"duplicate", id of the first message, ""}; {"full", length, bytes}.
+local fields = redis.call('HKEYS', KEYS[1])
+local again = ARGV[8] == '1'
+if KEYS[4] then
+  local first = redis.call('GET', KEYS[4])
+  if first and first ~= ARGV[1] then
+    return {'duplicate', first, '', fields}
+  end
+  again = again or first
+  redis.call('SET', KEYS[4], ARGV[1], 'PX', ARGV[7])
+end
+if ARGV[3] == '' then
+  return {'ok', '', '', fields}
+end
+
+if again then
+  local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 129)
+  for i, entry in ipairs(newest) do
+    if entry[2][2] == ARGV[2] then
+      local before = newest[i + 1] and newest[i + 1][1] or redis.call('HGET', KEYS[3], '') or '0-0'
+      return {'ok', entry[1], before, fields}
+    end
+  end
+end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local before, bytes, made = '0-0', 0, redis.call('EXISTS', KEYS[2]) == 0
+if not made then
+  local oldest = now - ARGV[6]
+  local info, mail = redis.call('XINFO', 'STREAM', KEYS[2]), {}
+  for i = 1, #info, 2 do mail[info[i]] = info[i + 1] end
+  local first = mail['first-entry']
+  if first and tonumber(first[1]:match('^%d+')) < oldest then
+    redis.call('XTRIM', KEYS[2], 'MINID', '=', oldest)
+    redis.call('HSET', KEYS[3], '', string.format('%.0f-0', oldest))
+    first = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
+  end
+  before = mail['last-generated-id']
+  local length = redis.call('XLEN', KEYS[2])
+  if first then -- each entry says how many bytes were ever stored, itself included
+    bytes = mail['last-entry'][2][6] - first[2][6] + #first[2][4]
+  end
+  if length >= tonumber(ARGV[4]) or bytes + #ARGV[3] > tonumber(ARGV[5]) then
+    if KEYS[4] then redis.call('DEL', KEYS[4]) end -- a later try is not a repeat: nothing was sent
+    return {'full', length, bytes, fields}
+  end
+  bytes = mail['last-entry'] and tonumber(mail['last-entry'][2][6]) or 0
+end
+local total = string.format('%.0f', bytes + #ARGV[3])
+local offset = redis.call('XADD', KEYS[2], '*', 'name', ARGV[2], 'message', ARGV[3], 'total', total)
+redis.call('PEXPIRE', KEYS[2], ARGV[6])
+if made then
+  -- The devices that are here have had nothing yet; without a cursor of their own, the first that
+  -- acknowledges would have the message removed before the others.
+  local routes = redis.call('HVALS', KEYS[1])
+  for _, route in ipairs(routes) do
+    local read, entry = pcall(cmsgpack.unpack, route)
+    if read and type(entry) == 'table' and type(entry[1]) == 'string' then
+      redis.call('HSETNX', KEYS[3], entry[1], '0-0 ' .. string.format('%.0f', now))
+    end
+  end
+end
+redis.call('PEXPIRE', KEYS[3], ARGV[6])
+return {'ok', offset, before, fields}
