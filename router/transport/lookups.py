@@ -112,9 +112,11 @@ class LookUps:
         self._asking = {}
         self._in_flight = False
         ready: list[Ready] = []
+        settled: list[Delivery] = []
         if found is None:
-            for items in asked:
-                self._unanswered(items, sent)
+            settled = [
+                item[1] for items in asked for item in items if not self._may_ask_again(item, sent)
+            ]
         else:
             for items, answer in zip(asked, found, strict=True):
                 for parcel, delivery in items:
@@ -122,26 +124,28 @@ class LookUps:
                     if routes.endpoints:
                         ready.append((parcel, delivery, routes))
                     else:
-                        self._changed(delivery)
+                        settled.append(delivery)
         # Who came while the look-up was under way is looked up again, unless the cache has them
         # now: absence seen by a request older than the send would prove nothing.
         for user in list(self._behind):
             cached = self._routes.cached(user)
             if cached is not None and not any(item[1].special for item in self._behind[user]):
                 ready += [(parcel, delivery, cached) for parcel, delivery in self._behind.pop(user)]
+        # First what waits: whoever is told an outcome may send, and must not overtake.
         self._found(ready)
-        if self._behind:
+        for delivery in settled:
+            self._changed(delivery)
+        if self._behind and not self._in_flight:
             self._ask()
 
-    def _unanswered(self, items: list[_Item], sent: bool) -> None:
+    def _may_ask_again(self, item: _Item, sent: bool) -> bool:
         """No reply: whatever it was to store may be stored. It is asked again when it can be."""
-        for item in items:
-            delivery = item[1]
-            if sent and delivery.special:
-                self._unsure.append(item)
-            else:
-                delivery.error = Unavailable(self._address, "the look-up got no answer")
-                self._changed(delivery)
+        delivery = item[1]
+        if sent and delivery.special:
+            self._unsure.append(item)
+            return True
+        delivery.error = Unavailable(self._address, "the look-up got no answer")
+        return False
 
     def _taken(self, delivery: Delivery, answer: Found) -> Routes:
         """Tell a delivery what its look-up found; return where to push it, NOWHERE for nowhere."""

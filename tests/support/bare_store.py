@@ -31,6 +31,8 @@ class BareStore:
         self.users = self.keys.users(self.endpoint)
         self.routes = self.keys.routes(self.user)
         self.seen = self.keys.seen(self.user)
+        self.mail = self.keys.mail(self.user)
+        self.cursors = self.keys.cursors(self.user)
 
     def run(self, script: Script, keys: tuple[str, ...], *args: str | bytes | float) -> Any:
         """Run a script as a server without it in its cache does, and return its reply."""
@@ -55,6 +57,7 @@ class BareStore:
             "list": "LRANGE {0} 0 -1",
             "hash": "HGETALL {0}",
             "zset": "ZRANGE {0} 0 -1 WITHSCORES",
+            "stream": "XRANGE {0} - +",
         }
         ask: Any = self.redis.execute_command
         return {

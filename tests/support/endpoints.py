@@ -12,6 +12,11 @@ from router.settings import Settings
 from tests.support.cluster import plain_redis
 
 _numbers = itertools.count(1)
+_ANSWERS = {
+    Confirm.WRITTEN: Answer.WRITTEN,
+    Confirm.DELIVERED: Answer.DELIVERED,
+    Confirm.ACKED: Answer.ACKED,
+}
 
 
 class Endpoint:
@@ -76,8 +81,7 @@ class Endpoint:
             elif self.answer in (Answer.DROPPED, Answer.EXPIRED):
                 missed.append((index, self.answer))
             elif envelope.sender and not self.silent:
-                proof = envelope.confirm == Confirm.DELIVERED
-                answer = self.answer or (Answer.DELIVERED if proof else Answer.WRITTEN)
+                answer = self.answer or _ANSWERS[Confirm(envelope.confirm)]
                 self.member.receipts.add(envelope.sender, envelope.refs[index], answer, 1)
         return missed
 

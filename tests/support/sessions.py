@@ -10,7 +10,7 @@ from websockets.frames import Frame, Opcode
 from node.frames import JSON, Codec, Welcome
 from node.session import ClientSession
 from node.sockets import Socket
-from router.model import SessionId, UserId
+from router.model import Offset, SessionId, UserId
 from tests.support.clients import parse_frames
 
 
@@ -72,10 +72,17 @@ class Sessions:
         self._max_waiting_bytes = max_waiting_bytes
         self._made = 0
         self.ended: list[ClientSession] = []
+        self.acknowledged: list[tuple[ClientSession, Offset]] = []
         self._on_close = on_close or self.ended.append
 
     def make(
-        self, user: str = "alice", *, codec: Codec = JSON, welcomed: bool = True
+        self,
+        user: str = "alice",
+        *,
+        codec: Codec = JSON,
+        welcomed: bool = True,
+        resume_after: Offset | None = None,
+        manual_acks: bool = False,
     ) -> tuple[ClientSession, RecordingSocket]:
         """Return a session, and its socket with nothing written to it yet."""
         self._made += 1
@@ -90,6 +97,9 @@ class Sessions:
             socket=cast(Socket, socket),
             max_waiting_bytes=self._max_waiting_bytes,
             on_close=self._on_close,
+            on_ack=lambda session, offset: self.acknowledged.append((session, offset)),
+            resume_after=resume_after,
+            manual_acks=manual_acks,
         )
         if welcomed:
             session.welcome(welcome(session))

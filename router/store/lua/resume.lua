@@ -1,6 +1,6 @@
 -- Say where a device goes on reading its user's mailbox, and hold what it has not had for it.
 -- KEYS  1 cursors   2 mail
--- ARGV  1 device   2 offset it asks to go on after, "" for its cursor   3 TTL of the mailbox, ms
+-- ARGV  1 device   2 offset it asks to go on after, "" for its cursor   3 TTL of the mailbox, milliseconds
 --       4 most devices whose cursors are kept
 -- Returns {offset to read after, 1 if all behind it is there, else 0, newest offset}.
 local function older(a, b)

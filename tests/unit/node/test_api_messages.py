@@ -108,11 +108,12 @@ class SendTest(ApiCase):
         answer = self.ask("POST", TO_ALICE, {"data": 1, "from": "a b"})
         self.assert_problem(answer, 422, "invalid_user", "from")
 
-    def test_what_is_not_built_yet_is_refused_and_not_ignored(self) -> None:
-        durable = self.ask("POST", TO_ALICE, {"data": 1, "durable": True})
-        self.assert_problem(durable, 422, "unsupported", "durable")
-        keyed = self.ask("POST", TO_ALICE, {"data": 1}, Idempotency_Key="k1")
-        self.assert_problem(keyed, 422, "unsupported", "Idempotency-Key")
+    def test_a_durable_message_waits_for_a_user_who_is_away(self) -> None:
+        durable = self.ask("POST", TO_ALICE, {"data": 1, "durable": True}, Idempotency_Key="k1")
+        assert (durable.status, durable.document["outcome"]) == (202, "queued")
+        again = self.ask("POST", TO_ALICE, {"data": 1, "durable": True}, Idempotency_Key="k1")
+        assert (again.status, again.document["outcome"]) == (200, "duplicate")
+        assert again.document["id"] == durable.document["id"]
 
     def test_data_may_be_as_long_as_the_limit_and_no_longer(self) -> None:
         fits = json.dumps("x" * 1022)
@@ -218,11 +219,13 @@ class SendToManyTest(ApiCase):
             self.assert_problem(answer, 422, code, field)
         self.assert_problem(self.ask("POST", MANY, {"data": 1}), 422, "invalid_request", "to")
 
-    def test_what_is_not_built_yet_is_refused_and_not_ignored(self) -> None:
-        body = {"to": ["alice"], "data": 1, "durable": True}
-        self.assert_problem(self.ask("POST", MANY, body), 422, "unsupported", "durable")
-        answer = self.ask("POST", MANY, {"to": ["alice"], "data": 1}, Idempotency_Key="k")
-        self.assert_problem(answer, 422, "unsupported", "Idempotency-Key")
+    def test_durable_messages_wait_for_those_who_are_away(self) -> None:
+        body = {"to": ["alice", "bob"], "data": 1, "durable": True}
+        answer = self.ask("POST", MANY, body, Idempotency_Key="k")
+        assert answer.status == 202
+        assert answer.document["outcomes"] == {"alice": "queued", "bob": "queued"}
+        again = self.ask("POST", MANY, body, Idempotency_Key="k")
+        assert again.document["outcomes"] == {"alice": "duplicate", "bob": "duplicate"}
 
 
 class BroadcastTest(ApiCase):

@@ -65,7 +65,7 @@ class NodesTest(ApiCase):
         assert (stats["nodes"], stats["lost"], stats["sessions"]) == (1, 1, 1)
         assert stats["inbox"] == 2
         assert stats["mode"] == "routed"
-        assert stats["confirms"] == ["accepted", "written", "delivered"]
+        assert stats["confirms"] == ["accepted", "written", "delivered", "acked"]
 
 
 class DocumentTest(ApiCase):

@@ -72,8 +72,7 @@ class SendTest(CliCase):
             (["send", "alice", "1", "--timeout", "soon"], "--timeout"),
             (["send", "alice", "1", "--timeout", "9999"], "timeout_s: "),
             (["send", "alice", "1", "--ttl", "-1"], "--ttl"),
-            (["send", "alice", "1", "--durable"], "durable: "),
-            (["send", "alice", "1", "--key", "k"], "--key: "),
+            (["send", "alice", "1", "--key", "k" * 129], "key: "),
             (["send", "alice", "\udcff"], "DATA: is not UTF-8"),
             (["send", "alice", "x" * 70_000], "data: 70002 bytes is over the limit of 65536"),
             (["send"], "USER"),
@@ -136,11 +135,9 @@ class StandardInputTest(CliCase):
         assert self.wait_for(alice.messages(2)) == [1, 4]
 
     def test_an_error_of_every_line_ends_it(self) -> None:
-        run = self.pipe(b"1\n2\n", "send", "alice", "-", "--durable", "--json")
+        run = self.pipe(b"1\n2\n", "send", "alice", "-", "--timeout", "9999", "--json")
         assert (run.status, run.document) == (2, {"results": []})
-        assert (
-            run.err == "switchboard: durable: durable messages are not supported by this version\n"
-        )
+        assert run.err == "switchboard: timeout_s: is 0.001 to 3600 seconds\n"
 
     def test_a_result_is_printed_while_the_input_goes_on(self) -> None:
         self.connect_user("alice")

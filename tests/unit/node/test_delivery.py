@@ -27,7 +27,10 @@ class Node:
         self.clock = StoreClock()
         self.hub: Hub[ClientSession] = Hub()
         self.sessions = Sessions(max_waiting_bytes)
-        self.delivery = NodeDelivery(self.hub, self.answers.receipts, self.clock)
+        self.catching_up: list[ClientSession] = []
+        self.delivery = NodeDelivery(
+            self.hub, self.answers.receipts, self.clock, self.catching_up.append
+        )
 
     def connect(
         self, user: str, codec: Codec = JSON, *, welcomed: bool = True

@@ -127,8 +127,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"confirm": "surely"}, "invalid_request", "confirm"),
     ({"ttl_s": 0}, "invalid_request", "ttl_s"),
     ({"ttl_s": -1}, "invalid_request", "ttl_s"),
-    ({"durable": True}, "unsupported", "durable"),
-    ({"key": "k"}, "unsupported", "key"),
+    ({"key": ""}, "invalid_request", "key"),
 ]
 
 
@@ -157,9 +156,12 @@ async def test_data_over_the_limit_is_refused_with_the_limit(router: Router) -> 
     assert str(limit) in answer["message"]
 
 
-async def test_there_is_nothing_to_acknowledge_yet(without_store: Conversation) -> None:
-    without_store.says({"type": "ack", "offset": "5-0"})
-    assert without_store.hears()["code"] == "unsupported"
+@pytest.mark.parametrize("ack", [{}, {"offset": "5-0", "id": "m"}, {"offset": "5"}], ids=str)
+async def test_an_ack_that_names_no_place_is_refused(
+    without_store: Conversation, ack: dict[str, str]
+) -> None:
+    without_store.says({"type": "ack", **ack})
+    assert without_store.hears()["code"] == "invalid_request"
 
 
 @pytest.mark.parametrize("to", ["bob", ["bob", "eve"]])

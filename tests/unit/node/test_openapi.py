@@ -141,7 +141,12 @@ def test_what_a_message_may_say_is_shown_with_its_limits() -> None:
     assert shown["required"] == ["to", "data"]
     assert shown["additionalProperties"] is False
     assert shown["properties"]["to"]["maxItems"] == 10_000
-    assert shown["properties"]["confirm"]["enum"] == ["accepted", "written", "delivered"]
+    assert shown["properties"]["confirm"]["enum"] == [
+        "accepted",
+        "written",
+        "delivered",
+        "acked",
+    ]
     assert shown["properties"]["from"]["default"] is None
 
 

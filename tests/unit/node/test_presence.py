@@ -5,6 +5,7 @@ import pytest
 
 from node.hub import Hub
 from node.presence import Presence
+from node.replay import Replays
 from node.session import ClientSession
 from router.member import Member
 from router.model import EndpointId, UserId
@@ -31,8 +32,9 @@ class World:
             on_store_back=self._store_back,
         )
         self.hub: Hub[ClientSession] = Hub()
+        self.replays = Replays(self.member.mailbox, self.member.clock)
         self.presence = Presence(
-            self.member, self.hub, welcome, refresh_s=refresh_s, check_s=check_s
+            self.member, self.hub, self.replays, welcome, refresh_s=refresh_s, check_s=check_s
         )
         self.keys = self.member.keys
         self.sessions = Sessions(on_close=self.presence.leave)

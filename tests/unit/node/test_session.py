@@ -4,7 +4,8 @@ from websockets.frames import Opcode
 
 from node.disconnects import KICKED, SLOW, STOPPING, TRY_ANOTHER
 from node.frames import MSGPACK, Pong
-from node.session import ClientSession, Proof
+from node.proofs import Proof
+from node.session import ClientSession
 from node.sockets import frame
 from router.codec import Answer
 from router.model import EndpointId
@@ -22,6 +23,14 @@ def text(payload: bytes) -> bytes:
 
 def payloads(socket: RecordingSocket) -> list[bytes]:
     return [bytes(found.data) for found in socket.frames() if found.opcode is not Opcode.PING]
+
+
+def put(session: ClientSession, frames: bytes, proof: Proof) -> bool:
+    """Have a message written and proved; return whether it was taken."""
+    taken = session.put(frames)
+    if taken:
+        session.expect(proof, "m")
+    return taken
 
 
 # ---- writing ------------------------------------------------------------------------------------
@@ -123,7 +132,7 @@ def test_a_session_that_floods_before_its_welcome_is_bounded_too() -> None:
 
 async def test_the_pong_to_the_ping_behind_a_message_proves_it() -> None:
     told, (session, socket) = Answers(), Sessions().make()
-    session.put(text(b"m"), proof(told, 7))
+    put(session, text(b"m"), proof(told, 7))
     session.flush()
     message, ping = socket.frames()
     assert (bytes(message.data), ping.opcode) == (b"m", Opcode.PING)
@@ -134,7 +143,7 @@ async def test_the_pong_to_the_ping_behind_a_message_proves_it() -> None:
 
 async def test_a_finished_write_proves_nothing() -> None:
     told, (session, _) = Answers(), Sessions().make()
-    session.put(text(b"m"), proof(told))
+    put(session, text(b"m"), proof(told))
     session.flush()
     session.gone()
     assert await told.heard() == [(1, Answer.CLOSED, 0)]
@@ -142,7 +151,7 @@ async def test_a_finished_write_proves_nothing() -> None:
 
 async def test_a_pong_nobody_asked_for_proves_nothing() -> None:
     told, (session, socket) = Answers(), Sessions().make()
-    session.put(text(b"m"), proof(told))
+    put(session, text(b"m"), proof(told))
     session.flush()
     (ping,) = socket.pings()
     for wrong in (b"", b"0", ping + b"0", b"x" * 125):
@@ -156,11 +165,11 @@ async def test_a_pong_nobody_asked_for_proves_nothing() -> None:
 
 async def test_one_ping_is_under_way_at_most_and_the_next_proves_what_came_meanwhile() -> None:
     told, (session, socket) = Answers(), Sessions().make()
-    session.put(text(b"first"), proof(told, 1))
+    put(session, text(b"first"), proof(told, 1))
     session.flush()
     (first,) = socket.pings()
     for ref in (2, 3):
-        session.put(text(b"later"), proof(told, ref))
+        put(session, text(b"later"), proof(told, ref))
         session.flush()
     assert socket.pings() == []
     session.pong(first)
@@ -182,7 +191,7 @@ async def test_messages_whose_sender_wants_no_proof_bring_no_ping() -> None:
 
 async def test_what_waits_before_the_welcome_is_proved_after_it() -> None:
     told, (session, socket) = Answers(), Sessions().make(welcomed=False)
-    session.put(text(b"m"), proof(told))
+    put(session, text(b"m"), proof(told))
     session.flush()
     session.welcome(welcome(session))
     (ping,) = socket.pings()
@@ -195,7 +204,7 @@ async def test_of_several_sessions_the_first_to_prove_it_decides() -> None:
     (slow, _), (quick, quick_socket) = sessions.make(), sessions.make()
     shared = proof(told)
     for session in (slow, quick):
-        session.put(text(b"m"), shared)
+        put(session, text(b"m"), shared)
         session.flush()
     session_ping = quick_socket.pings()[0]
     quick.pong(session_ping)
@@ -208,7 +217,7 @@ async def test_it_is_lost_only_when_all_of_them_have_closed() -> None:
     made = [sessions.make()[0] for _ in range(3)]
     shared = proof(told)
     for session in made:
-        session.put(text(b"m"), shared)
+        put(session, text(b"m"), shared)
         session.flush()
     for session in made[:2]:
         session.gone()
@@ -220,7 +229,7 @@ async def test_it_is_lost_only_when_all_of_them_have_closed() -> None:
 async def test_what_was_asked_and_what_was_not_yet_are_both_lost_with_the_session() -> None:
     told, (session, _) = Answers(), Sessions().make()
     for ref in (1, 2):
-        session.put(text(b"m"), proof(told, ref))
+        put(session, text(b"m"), proof(told, ref))
         session.flush()
     session.gone()
     assert await told.heard() == [(1, Answer.CLOSED, 0), (2, Answer.CLOSED, 0)]
@@ -229,7 +238,7 @@ async def test_what_was_asked_and_what_was_not_yet_are_both_lost_with_the_sessio
 async def test_a_message_a_closed_session_did_not_take_asks_for_no_proof() -> None:
     told, (session, _) = Answers(), Sessions().make()
     session.gone()
-    assert not session.put(text(b"m"), proof(told))
+    assert not put(session, text(b"m"), proof(told))
     assert await told.heard() == []
 
 
@@ -248,7 +257,7 @@ async def test_whatever_happens_every_proof_ends_in_one_word_and_a_true_one(
         if step == "put":
             session.put(text(b"m"))
         elif step == "put with proof":
-            refs += session.put(text(b"m"), proof(told, refs + 1))
+            refs += put(session, text(b"m"), proof(told, refs + 1))
         elif step == "flush":
             session.flush()
         elif step == "stale pong":
@@ -347,7 +356,7 @@ def test_a_session_ends_once_whoever_ends_it() -> None:
 async def test_what_was_written_before_a_close_can_still_be_proved() -> None:
     told, (session, socket) = Answers(), Sessions().make()
     for ref in (1, 2):  # the second waits for the ping behind the first to be answered
-        session.put(text(b"m"), proof(told, ref))
+        put(session, text(b"m"), proof(told, ref))
         session.flush()
     session.close(STOPPING)
     assert session.unproved
@@ -362,7 +371,7 @@ async def test_what_was_written_before_a_close_can_still_be_proved() -> None:
 
 async def test_what_is_not_proved_when_the_connection_has_ended_is_lost() -> None:
     told, (session, socket) = Answers(), Sessions().make()
-    session.put(text(b"m"), proof(told))
+    put(session, text(b"m"), proof(told))
     session.flush()
     (ping,) = socket.pings()
     session.close(SLOW)

@@ -96,7 +96,7 @@ def test_stats_sum_up_and_count_what_is_lost_apart() -> None:
     stats = views.stats(endpoints, "routed", frozenset(Confirm))
     assert stats == views.Stats(
         mode="routed",
-        confirms=["accepted", "written", "delivered"],
+        confirms=["accepted", "written", "delivered", "acked"],
         nodes=2,
         lost=1,
         sessions=11,

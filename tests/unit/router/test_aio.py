@@ -18,7 +18,6 @@ from router.errors import (
     ServerFailed,
     TooLarge,
     Unavailable,
-    Unsupported,
 )
 from router.keys import Keys
 from router.model import Confirm, Outcome, UserId
@@ -169,13 +168,13 @@ class TestRefusals:
             ({"origin": "a{b"}, InvalidUser, "from"),
             ({"data": len}, InvalidRequest, "data"),
             ({"data": "x" * 999}, TooLarge, "data"),
-            ({"confirm": "acked"}, InvalidRequest, "confirm"),
             ({"confirm": "never"}, InvalidRequest, "confirm"),
             ({"timeout": 0}, InvalidRequest, "timeout_s"),
             ({"timeout": -1.0}, InvalidRequest, "timeout_s"),
             ({"ttl": 0.0}, InvalidRequest, "ttl_s"),
             ({"id": ""}, InvalidRequest, "id"),
-            ({"durable": True}, Unsupported, "durable"),
+            ({"key": ""}, InvalidRequest, "key"),
+            ({"key": "k" * 129}, InvalidRequest, "key"),
         ],
         ids=str,
     )
@@ -267,7 +266,7 @@ class TestSendMany:
         results = await router.send_many(["alice", "bob"], 1)
         assert results[UserId("alice")].outcome is Outcome.ACCEPTED
         assert results[UserId("bob")].outcome is Outcome.BUSY
-        assert "not available" in results[UserId("bob")].reason
+        assert "the store refused" in results[UserId("bob")].reason
 
     async def test_more_than_may_wait_are_busy(self, store: EmbeddedServer, prefix: str) -> None:
         few = fast_settings(prefix, delivery={"max_waiting": 3})

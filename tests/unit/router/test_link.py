@@ -161,16 +161,16 @@ class TestAsking:
         self, link: Link, redis: Redis, keys: Keys
     ) -> None:
         redis.script_flush()
-        push = scripts.REGISTER.pack((keys.dead,), "field", "entry", 1_000)
-        assert await link.call(push) == 1
+        script = scripts.REGISTER.pack((keys.dead, keys.everybody), "field", "entry", 1_000)
+        assert await link.call(script) is None
         assert all(redis.script_exists(*(script.sha for script in scripts.ALL)))
 
     async def test_what_stands_beside_a_forgotten_script_goes_again_with_it(
         self, link: Link, redis: Redis, keys: Keys
     ) -> None:
         redis.script_flush()
-        script = scripts.REGISTER.pack((keys.endpoints,), "field", "entry", 1_000)
-        assert await link.ask(pack("INCR", keys.dead) + script, 2) == [2, 1]
+        script = scripts.REGISTER.pack((keys.endpoints, keys.everybody), "field", "entry", 1_000)
+        assert await link.ask(pack("INCR", keys.dead) + script, 2) == [2, None]
 
     async def test_a_script_nobody_knows_is_an_error_in_the_end(self, link: Link) -> None:
         with pytest.raises(StoreRefused, match="NOSCRIPT"):

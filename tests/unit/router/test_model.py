@@ -28,7 +28,7 @@ def test_a_level_of_confirmation_is_found_by_its_word(word: str, level: Confirm)
     assert Confirm.parse(word) is level
 
 
-@pytest.mark.parametrize("word", ["", "acked", "yes"])
+@pytest.mark.parametrize("word", ["", "queued", "yes"])
 def test_an_unknown_level_is_refused_with_those_there_are(word: str) -> None:
     with pytest.raises(InvalidRequest, match="accepted, written, delivered") as caught:
         Confirm.parse(word)

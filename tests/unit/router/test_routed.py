@@ -11,13 +11,14 @@ from router.codec import MAX_USERS_PER_ENVELOPE, Answer, MessageEnvelope, decode
 from router.errors import StoreRefused, Unavailable
 from router.keys import Keys
 from router.model import Confirm, EndpointId, Outcome, Session, SessionId, UserId
-from router.settings import RegistrySettings
+from router.settings import MailboxSettings, RegistrySettings
 from router.store import scripts
 from router.store.connect import Connector
 from router.store.link import Link
+from router.store.mailbox import Mailbox
 from router.store.registry import Registry
-from router.store.routes import RouteTable
-from router.transport import routed as routed_module
+from router.store.routes import Question, RouteTable
+from router.transport import lookups as lookups_module
 from router.transport.base import Delivery
 from router.transport.outbox import Outbox
 from router.transport.routed import RoutedTransport
@@ -49,7 +50,10 @@ class World:
         self.registry = Registry(link, keys, settings)
         self.routes = RouteTable(look_ups, keys, settings)
         outbox = Outbox(link, keys, INBOX_LENGTH, 50_000)
-        self.transport = RoutedTransport(link, self.routes, self.registry, outbox, self._changed)
+        self.mailbox = Mailbox(link, keys, MailboxSettings())
+        self.transport = RoutedTransport(
+            link, self.routes, self.registry, self.mailbox, outbox, self._changed
+        )
         self.settled: list[Delivery] = []
         self._refs = 0
 
@@ -92,7 +96,7 @@ class World:
 
     async def warm(self, *users: UserId) -> None:
         """Have the cache know these users."""
-        self.routes.look_up(users, lambda _: None)
+        self.routes.look_up([Question(user) for user in users], lambda *_: None)
         await eventually(lambda: all(self.routes.cached(user) for user in users))
 
     def inbox(self, endpoint: EndpointId) -> list[MessageEnvelope]:
@@ -215,13 +219,13 @@ class TestOrder:
     async def test_many_users_look_ups_travel_in_slices(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(routed_module, "_MAX_LOOK_UPS", 2)
-        asked: list[Sequence[UserId]] = []
+        monkeypatch.setattr(lookups_module, "_MAX_LOOK_UPS", 2)
+        asked: list[Sequence[Question]] = []
         look_up = world.routes.look_up
 
-        def counted(users: Sequence[UserId], done: Any) -> None:
-            asked.append(users)
-            look_up(users, done)
+        def counted(questions: Sequence[Question], done: Any) -> None:
+            asked.append(questions)
+            look_up(questions, done)
 
         monkeypatch.setattr(world.routes, "look_up", counted)
         users = [UserId(f"user-{number}") for number in range(7)]
@@ -275,7 +279,7 @@ class TestOrder:
             if delivery.user == ALICE:
                 world.publish(BOB, data=b"3")
 
-        monkeypatch.setattr(world.transport, "_changed", changed)
+        monkeypatch.setattr(world.transport._look_ups, "_changed", changed)
         proxy.hold()
         world.publish(ALICE, BOB, data=b"1")
         await rounds()
@@ -301,7 +305,7 @@ class TestLookUpsThatFail:
         alice, bob = world.publish(ALICE, BOB)
         await eventually(lambda: not (alice.open or bob.open))
         assert alice.outcome is Outcome.ACCEPTED
-        assert isinstance(bob.error, Unavailable)
+        assert isinstance(bob.error, StoreRefused)
 
     async def test_while_the_look_ups_connection_is_down_every_send_is_an_error_at_once(
         self, shaky_look_ups: World, proxy: Proxy

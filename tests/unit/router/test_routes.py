@@ -12,7 +12,7 @@ from router.keys import Keys
 from router.model import UserId
 from router.settings import RedisSettings, RegistrySettings
 from router.store.connect import Connector
-from router.store.routes import NOWHERE, Routes, RouteTable, parse_routes
+from router.store.routes import NOWHERE, Found, Question, Routes, RouteTable, parse_routes
 from tests.support.fake_store import OK, FakeStore
 from tests.support.proxy import Fault, Proxy
 from tests.support.valkey import ValkeyServer, plain_client
@@ -67,9 +67,10 @@ def users(redis: "Redis", keys: Keys) -> Users:
 
 
 async def look_up(table: RouteTable, *users: UserId) -> list[Routes | None] | None:
-    future: asyncio.Future[list[Routes | None] | None] = asyncio.Future()
-    table.look_up(users, future.set_result)
-    return await future
+    future: asyncio.Future[list[Found] | None] = asyncio.Future()
+    table.look_up([Question(user) for user in users], lambda found, _: future.set_result(found))
+    found = await future
+    return None if found is None else [each.routes for each in found]
 
 
 class TestLookingUp:
@@ -356,8 +357,8 @@ class TestLosses:
         heard: list[Any] = []
 
         def down() -> bool:
-            shaky_table.look_up([ALICE], heard.append)
-            return heard[-1:] == [None]
+            shaky_table.look_up([Question(ALICE)], lambda *told: heard.append(told))
+            return heard[-1:] == [(None, False)]
 
         await eventually(down)
 

@@ -9,7 +9,7 @@ import pytest
 from router import sending as sending_module
 from router.codec import Answer, MessageEnvelope
 from router.errors import InvalidRequest, Unavailable, Unsupported
-from router.model import Confirm, EndpointId, Outcome, Session, SessionId, UserId
+from router.model import Confirm, EndpointId, Outcome, Registered, Session, SessionId, UserId
 from router.sending import MAX_TIMEOUT_S, MIN_TIMEOUT_S, Draft, Sending
 from router.store.clock import StoreClock
 from router.transport.base import Delivery
@@ -23,6 +23,7 @@ class RecordingTransport:
     """Publishes nowhere; the test says what becomes of each delivery."""
 
     confirms = frozenset(Confirm)
+    durable = True
 
     def __init__(self) -> None:
         self.published: list[tuple[MessageEnvelope, Sequence[Delivery]]] = []
@@ -41,8 +42,11 @@ class RecordingTransport:
             if self.at_once is not None:
                 self.at_once(delivery)
 
-    async def attach(self, sessions: Sequence[tuple[UserId, Session]]) -> bool:
-        return True
+    async def attach(self, sessions: Sequence[tuple[UserId, Session]]) -> Registered:
+        return Registered(True, [None] * len(sessions))
+
+    def release(self, delivery: Delivery) -> None:
+        delivery.settled(delivery)
 
     async def detach(
         self, user: UserId, endpoint: EndpointId, session: SessionId, *, last_here: bool

@@ -50,6 +50,7 @@ class WebSocketTest(AsyncHTTPTestCase):
             accepting=lambda: self.door.closed_because,
             presence=cast(Presence, self.door),
             inbound=cast(Inbound, self.door),
+            on_ack=lambda session, offset: None,
             max_waiting_bytes=10_000,
         )
         self.clients: list[WebSocketClientConnection] = []
