@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import typer
 
-from node import disconnects, frames, session
+from node import acks, disconnects, frames, session
 from node.cli import app
 from node.disconnects import Disconnect
 from node.handlers import problem
@@ -52,6 +52,11 @@ def test_every_limit_is_told() -> None:
         for what, value in {
             "characters of a user id": model.MAX_USER_CHARACTERS,
             "characters of a device or node name": model.MAX_NAME_CHARACTERS,
+            "characters of an idempotency key": model.MAX_KEY_CHARACTERS,
+            "durable messages stored for one user": SETTINGS.mailbox.max_length,
+            "bytes of them": SETTINGS.mailbox.max_bytes,
+            "devices of one user whose place is kept": SETTINGS.mailbox.max_devices,
+            "messages of one session whose senders wait for `acked`": acks.MAX_WAITING,
             "bytes of one message, either direction": node.max_message_bytes,
             "users in one HTTP send": aio.MAX_USERS_PER_CALL,
             "users in one send frame": frames.MAX_USERS_PER_FRAME,
@@ -87,7 +92,8 @@ class TestOutcomes:
 
     def test_the_levels_of_confirmation_are_told(self) -> None:
         levels = [f"`{level.name.lower()}`" for level in model.Confirm]
-        assert f"its `confirm`: {levels[0]}, {levels[1]} or {levels[2]}." in API.prose
+        words = f"{', '.join(levels[:-1])} or {levels[-1]}"
+        assert f"its `confirm`: {words}." in API.prose
 
 
 class TestErrors:

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from router.codec import VERSION, Answer, KickEnvelope, MessageEnvelope, ReceiptEnvelope
+from router.codec import VERSION, Answer, KickEnvelope, MessageEnvelope, ReceiptEnvelope, StoredMessage
 from router.deadletters import MAX_DEAD_LETTERS
 from router.keys import Keys
 from router.model import EndpointId, UserId
@@ -25,7 +25,7 @@ def key_names() -> set[str]:
         if isinstance(maker, property):
             names.add(getattr(keys, name))
         elif callable(maker) and not name.startswith("_"):
-            names.add(maker(keys, "user" if "user" in maker.__annotations__ else "endpoint"))
+            names.add(maker(keys, *(f"{{{a}}}" if a == "key" else a for a in maker.__annotations__ if a != "return")))
     return names
 
 
@@ -65,7 +65,12 @@ def test_every_script_is_told_with_its_keys() -> None:
 def test_every_envelope_is_told_with_its_fields() -> None:
     table = PROTOCOL.table("kind", "first element", "fields")
     told = {code_in(row[0])[0]: (int(row[1]), code_in(row[2])) for row in table.rows}
-    kinds: tuple[type[msgspec.Struct], ...] = (MessageEnvelope, ReceiptEnvelope, KickEnvelope)
+    kinds: tuple[type[msgspec.Struct], ...] = (
+        MessageEnvelope,
+        ReceiptEnvelope,
+        KickEnvelope,
+        StoredMessage,
+    )
     assert told == {
         kind.__name__: (kind.__struct_config__.tag, list(kind.__struct_fields__)) for kind in kinds
     }

@@ -12,7 +12,13 @@ ENDPOINT = EndpointId("n1.0a1b")
 
 
 def of_user(keys: Keys, user: UserId = USER) -> list[str]:
-    return [keys.routes(user), keys.seen(user), keys.channel(user)]
+    return [
+        keys.routes(user),
+        keys.seen(user),
+        keys.channel(user),
+        keys.mail(user),
+        keys.cursors(user),
+    ]
 
 
 def of_endpoint(keys: Keys, endpoint: EndpointId = ENDPOINT) -> list[str]:
@@ -32,7 +38,14 @@ def of_all(keys: Keys) -> list[str]:
 
 
 def test_names_are_those_of_the_protocol() -> None:
-    assert of_user(KEYS) == ["sb:{alice}:routes", "sb:{alice}:seen", "sb:{alice}:channel"]
+    assert of_user(KEYS) == [
+        "sb:{alice}:routes",
+        "sb:{alice}:seen",
+        "sb:{alice}:channel",
+        "sb:{alice}:mail",
+        "sb:{alice}:cursors",
+    ]
+    assert KEYS.key(USER, "shop/order 42") == "sb:{alice}:key:shop/order 42"
     assert of_endpoint(KEYS) == [
         "sb:{n1.0a1b}:open",
         "sb:{n1.0a1b}:lease",
@@ -46,7 +59,7 @@ def test_names_are_those_of_the_protocol() -> None:
 
 
 def test_every_name_that_can_be_built_has_been_looked_at_here() -> None:
-    builders = {name for name in dir(Keys) if not name.startswith("_")} - {"prefix"}
+    builders = {name for name in dir(Keys) if not name.startswith("_")} - {"prefix", "key"}
     looked_at = [*of_user(KEYS), *of_endpoint(KEYS), *of_all(KEYS)]
     assert {key.rpartition(":")[2] for key in looked_at} == builders
 
