@@ -32,29 +32,32 @@ end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local before, bytes, made = '0-0', 0, redis.call('EXISTS', KEYS[2]) == 0
+local before, bytes, length, made = '0-0', 0, 0, redis.call('EXISTS', KEYS[2]) == 0
+local ever = 0 -- bytes that were ever stored here: each entry says how many, itself included
 if not made then
-  local oldest = now - ARGV[6]
+  local oldest = string.format('%.0f-0', now - ARGV[6])
   local info, mail = redis.call('XINFO', 'STREAM', KEYS[2]), {}
   for i = 1, #info, 2 do mail[info[i]] = info[i + 1] end
   local first = mail['first-entry']
-  if first and tonumber(first[1]:match('^%d+')) < oldest then
+  local aged = first and redis.call('XREVRANGE', KEYS[2], '(' .. oldest, '-', 'COUNT', 1)[1]
+  if aged then
     redis.call('XTRIM', KEYS[2], 'MINID', '=', oldest)
-    redis.call('HSET', KEYS[3], '', string.format('%.0f-0', oldest))
+    redis.call('HSET', KEYS[3], '', aged[1])
+    redis.call('PEXPIRE', KEYS[3], ARGV[6])
     first = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
   end
   before = mail['last-generated-id']
-  local length = redis.call('XLEN', KEYS[2])
-  if first then -- each entry says how many bytes were ever stored, itself included
-    bytes = mail['last-entry'][2][6] - first[2][6] + #first[2][4]
+  length = redis.call('XLEN', KEYS[2])
+  ever = mail['last-entry'] and tonumber(mail['last-entry'][2][6]) or 0
+  if first then
+    bytes = ever - first[2][6] + #first[2][4]
   end
-  if length >= tonumber(ARGV[4]) or bytes + #ARGV[3] > tonumber(ARGV[5]) then
-    if KEYS[4] then redis.call('DEL', KEYS[4]) end -- a later try is not a repeat: nothing was sent
-    return {'full', length, bytes, fields}
-  end
-  bytes = mail['last-entry'] and tonumber(mail['last-entry'][2][6]) or 0
 end
-local total = string.format('%.0f', bytes + #ARGV[3])
+if length >= tonumber(ARGV[4]) or bytes + #ARGV[3] > tonumber(ARGV[5]) then
+  if KEYS[4] then redis.call('DEL', KEYS[4]) end -- a later try is not a repeat: nothing was sent
+  return {'full', length, bytes, fields}
+end
+local total = string.format('%.0f', ever + #ARGV[3])
 local offset = redis.call('XADD', KEYS[2], '*', 'name', ARGV[2], 'message', ARGV[3], 'total', total)
 redis.call('PEXPIRE', KEYS[2], ARGV[6])
 if made then

@@ -30,7 +30,8 @@ end
 if newest ~= '0-0' then
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
-  if not cursor and redis.call('HLEN', KEYS[1]) > tonumber(ARGV[4]) then
+  local devices = redis.call('HLEN', KEYS[1]) - redis.call('HEXISTS', KEYS[1], '')
+  if not cursor and devices >= tonumber(ARGV[4]) then
     local longest, away
     local held = redis.call('HGETALL', KEYS[1])
     for i = 1, #held, 2 do
