@@ -145,6 +145,7 @@ class Sending:
                 durable=draft.durable,
                 key=None if draft.key is None else f"{draft.origin}/{draft.key}",
                 again=repeated,
+                id=message_id,
             )
             for i, user in enumerate(users)
         ]

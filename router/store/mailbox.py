@@ -16,7 +16,6 @@ from router.model import MessageId, Offset, UserId
 from router.settings import MailboxSettings
 from router.store import scripts
 from router.store.link import Link
-from router.store.resp import pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +87,9 @@ class Mailbox:
         limits = (s.max_length, s.max_bytes, self._ttl_ms, self._key_ttl_ms)
         return scripts.LOOKUP.pack(keys, message.id, name, stored, *limits, int(again))
 
-    def pack_release(self, user: UserId, key: str) -> bytes:
-        """Return the packed command that forgets an idempotency key, `origin/key`."""
-        return pack("DEL", self._keys.key(user, key))
+    def pack_release(self, user: UserId, key: str, message: str) -> bytes:
+        """Return the packed command that forgets an idempotency key, if it is this message's."""
+        return scripts.RELEASE.pack((self._keys.key(user, key),), message)
 
     async def resume(self, devices: Sequence[tuple[UserId, str, Offset | None]]) -> list[Resumed]:
         """Find out where devices go on reading; from then on nothing behind it is removed.

@@ -43,6 +43,7 @@ REGISTER: Final = _read("register")
 UNREGISTER: Final = _read("unregister")
 FORGET: Final = _read("forget")
 LOOKUP: Final = _read("lookup")
+RELEASE: Final = _read("release")
 RESUME: Final = _read("resume")
 ACK: Final = _read("ack")
 PUSH: Final = _read("push")
@@ -60,6 +61,7 @@ ALL: Final = (
     UNREGISTER,
     FORGET,
     LOOKUP,
+    RELEASE,
     RESUME,
     ACK,
     PUSH,

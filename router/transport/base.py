@@ -54,6 +54,7 @@ class Delivery:
         durable: it is stored before it is pushed.
         key: its idempotency key, `origin/key`; None for none.
         again: it may have been sent before, under the same id.
+        id: of the message.
     """
 
     __slots__ = (
@@ -67,6 +68,7 @@ class Delivery:
         "error",
         "first",
         "heard",
+        "id",
         "key",
         "offset",
         "outcome",
@@ -92,6 +94,7 @@ class Delivery:
         durable: bool = False,
         key: str | None = None,
         again: bool = False,
+        id: str = "",
     ) -> None:
         self.user = user
         self.ref = ref
@@ -100,6 +103,7 @@ class Delivery:
         self.durable = durable
         self.key = key
         self.again = again
+        self.id = id
         self.first = MessageId("")  # of a duplicate: the earlier message's id
         self.offset: Offset | None = None
         self.before: Offset | None = None

@@ -108,7 +108,7 @@ class RoutedTransport:
     def release(self, delivery: Delivery) -> None:
         """See `Transport.release`; with the store away the key stays."""
         assert delivery.key is not None
-        data = self._mailbox.pack_release(delivery.user, delivery.key)
+        data = self._mailbox.pack_release(delivery.user, delivery.key, delivery.id)
         self._link.send(data, 1, lambda _: delivery.settled(delivery))
 
     def _known(self, user: UserId) -> Routes | None:
