@@ -98,6 +98,18 @@ class Child:
             raise self.failure(f"ended before {sign.name}")
         self._process.send_signal(sign)
 
+    async def ended(self, limit_s: float = STOP_SECONDS) -> int:
+        """Wait for its end and return its exit status; -9 after SIGKILL.
+
+        Raises:
+            ChildFailed: it goes on for longer than `limit_s`.
+        """
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._process.wait()
+        except TimeoutError as exc:
+            raise self.failure(f"did not end within {limit_s:g} s") from exc
+
     async def stop(self) -> None:
         """End it: SIGTERM, and SIGKILL when that is not enough."""
         for sign in (signal.SIGTERM, signal.SIGKILL):

@@ -1,6 +1,8 @@
 """The private stores of a run, one for each cluster: the product's own embedded server."""
 
 import asyncio
+import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -31,13 +33,26 @@ class Store:
         """Return its process id; another one after a restart."""
         return self.server.address.pid
 
-    async def restart(self, away_s: float) -> None:
-        """Kill it, and start it again at the same address after `away_s`; return when it serves.
+    def signal(self, number: signal.Signals) -> None:
+        """Send its process a signal."""
+        os.kill(self.pid, number)
+
+    async def restart(self, away_s: float, *, gently: bool = False) -> None:
+        """End it, and start it again at the same address after `away_s`; return when it serves.
+
+        Args:
+            away_s: seconds between its end and its new start.
+            gently: SIGTERM, so that it saves and says goodbye; else SIGKILL.
 
         Raises:
             ServerFailed: it does not come back.
         """
-        self.server.kill()
+        if gently:
+            self.signal(signal.SIGTERM)
+            while self.server.alive:
+                await asyncio.sleep(_LOOK_SECONDS)
+        else:
+            self.server.kill()
         await asyncio.sleep(away_s)
         self.server.launch()
         while not self.server.ready():
@@ -67,16 +82,17 @@ class Stores:
         for store in tuple(self._running):
             self.stop(store)
 
-    def start(self, name: str) -> Store:
+    def start(self, name: str, append_fsync: str = "everysec") -> Store:
         """Start an empty server and wait until it answers.
 
         Args:
             name: of its folder; unique.
+            append_fsync: when its file is forced to disk; see `redis.append_fsync`.
 
         Raises:
             ServerFailed: it cannot be started.
         """
-        server = EmbeddedServer(self._directory / name)
+        server = EmbeddedServer(self._directory / name, append_fsync)
         server.start()
         store = Store(server)
         self._running.append(store)

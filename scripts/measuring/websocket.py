@@ -101,3 +101,11 @@ def server_text(payload: bytes) -> bytes:
     if length < 65_536:
         return struct.pack("!BBH", _FINAL | TEXT, 126, length) + payload
     return struct.pack("!BBQ", _FINAL | TEXT, 127, length) + payload
+
+
+def client_text(payload: bytes) -> bytes:
+    """Return `payload` as one text frame, masked with zeros, as a client sends it."""
+    length = len(payload)
+    if length < 126:
+        return bytes((_FINAL | TEXT, _MASK | length, 0, 0, 0, 0)) + payload
+    return struct.pack("!BBHI", _FINAL | TEXT, _MASK | 126, length, 0) + payload

@@ -1,0 +1,99 @@
+"""`scripts/chaos`: reads the options, runs, and has the ledger balanced by a program of its own."""
+
+import asyncio
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from router.errors import ServerFailed
+from scripts.faults.options import ALL, FAULTS, MIN_NODES, NONE, Options, parse_faults
+from scripts.faults.run import Progress, run
+from scripts.measuring.children import ROOT, ChildFailed, python
+from scripts.measuring.command import (
+    EXIT_FAULTY,
+    EXIT_INTERRUPTED,
+    MAX_NODES,
+    progress_bar,
+    workshop,
+)
+
+HELP = (
+    "Breaks a running cluster in seeded random ways while messages are sent through it: nodes are "
+    "killed, paused and drained, the store is restarted and hung, connections are cut, delayed and "
+    "swallowed, clients vanish, move and come back in storms. Every send and every receipt goes "
+    "into a ledger, which a separate program then balances against what is promised. Everything "
+    "is private to the run and ends with it."
+)
+EXAMPLE = (
+    "Example: scripts/chaos --seconds 120 --seed 1 --nodes 4 --users 200 --rate 300 --faults all"
+    "\n\n"
+    "Exit status: 0 the ledger balances; 1 it does not, or something could not be mended; 2 usage; "
+    "130 interrupted. A ledger kept with --out can be balanced again: "
+    "python -m scripts.faults.audit LEDGER"
+)
+KINDS = f"Kinds of faults: {', '.join(FAULTS)}; {ALL} or {NONE}."
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+Seconds = Annotated[float, typer.Option(min=3, max=86_400, help="How long to send and to break.")]
+Seed = Annotated[int, typer.Option(help="Of all that is drawn: the same seed, the same plan.")]
+Nodes = Annotated[int, typer.Option(min=MIN_NODES, max=MAX_NODES)]
+Users = Annotated[int, typer.Option(min=1, max=10_000)]
+Rate = Annotated[float, typer.Option(min=1, max=10_000, help="Messages per second.")]
+Faults = Annotated[str, typer.Option(help=KINDS)]
+Quick = Annotated[bool, typer.Option("--quick", help="Short leases: more happens in less time.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Out = Annotated[Path | None, typer.Option(help="Folder that keeps the ledger; empty or new.")]
+
+
+@app.command(help=HELP, epilog=EXAMPLE)
+def chaos(
+    seconds: Seconds = 120.0,
+    seed: Seed = 1,
+    nodes: Nodes = 4,
+    users: Users = 200,
+    rate: Rate = 300.0,
+    faults: Faults = ALL,
+    quick: Quick = False,
+    json: Json = False,
+    out: Out = None,
+) -> None:
+    """Read the options, run, have the ledger balanced."""
+    try:
+        kinds = parse_faults(faults)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint="--faults") from None
+    if out is not None and out.exists() and any(out.iterdir()):
+        raise typer.BadParameter(f"{out} is not empty", param_hint="--out")
+    options = Options(seed, seconds, nodes, users, rate, kinds, quick=quick)
+    if out is not None:
+        raise typer.Exit(_play(options, out, json))
+    with tempfile.TemporaryDirectory(prefix="switchboard-chaos-") as folder:
+        raise typer.Exit(_play(options, Path(folder), json))
+
+
+def _play(options: Options, folder: Path, json: bool) -> int:
+    errors = Console(stderr=True)
+    try:
+        with progress_bar(errors, int(options.seconds)) as step:
+            asyncio.run(_run(options, folder.absolute(), step))
+    except (ChildFailed, ServerFailed, TimeoutError) as exc:
+        errors.print(f"seed {options.seed}: {exc}", markup=False, highlight=False)
+        return EXIT_FAULTY
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        errors.print("interrupted; every process of the run has been ended")
+        return EXIT_INTERRUPTED
+    command = python("scripts.faults.audit", str(folder.absolute()), *(["--json"] if json else []))
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+async def _run(options: Options, folder: Path, step: Progress) -> None:
+    async with workshop("chaos") as (_, _, stores):
+        await run(options, folder, stores, step)
+
+
+if __name__ == "__main__":
+    app(prog_name="scripts/chaos")

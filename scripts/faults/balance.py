@@ -1,0 +1,82 @@
+"""The figures of a run, from its ledger. Pure."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from scripts.faults.book import SECOND, Book
+from scripts.faults.checks import Finding
+from scripts.measuring.stats import percentile
+
+_WANTED_TO_GO = ("left",)
+
+
+def balance(book: Book, findings: Sequence[Finding]) -> dict[str, Any]:
+    """Return the figures of a run; `findings` are what its checks have found."""
+    count = Counter(finding.kind for finding in findings)
+    got = [got for session in book.sessions.values() for got in session.got]
+    rescues = rescue_seconds(book)
+    final = book.final
+    return {
+        "seed": book.run.seed,
+        "sent": len(book.messages),
+        "durable": sum(message.sent.durable for message in book.messages.values()),
+        "outcomes": dict(Counter(m.word or "none" for m in book.messages.values()).most_common()),
+        "received": len(got),
+        "replayed": sum(entry.replay for entry in got),
+        "repeats_filtered": sum(entry.repeat for entry in got),
+        "connections": len(book.sessions),
+        "faults": dict(Counter(hurt.fault for hurt in book.hurts).most_common()),
+        "misdelivered": count["misdelivered"],
+        "lost": count["lost"],
+        "longest_gap_s": longest_gap_s(book),
+        "slowest_s": slowest_s(book),
+        "rescued": len(rescues),
+        "rescue_p50_s": _rounded(percentile(rescues, 50)),
+        "rescue_p99_s": _rounded(percentile(rescues, 99)),
+        "registry_right_after_s": final.took_s if final is not None else None,
+        "broken_promises": dict(count),
+    }
+
+
+def longest_gap_s(book: Book) -> float:
+    """Return the longest time for which a device that had not left was without a connection."""
+    longest = 0
+    for sessions in book.devices.values():
+        for before, after in pairwise(sessions):
+            if before.closed is not None and before.closed.why not in _WANTED_TO_GO:
+                longest = max(longest, after.opened.at - before.closed.at)
+    return round(longest / SECOND, 3)
+
+
+def slowest_s(book: Book) -> float:
+    """Return the longest time between a send and its first receipt."""
+    times = [
+        min(got.at for _, got in message.got) - message.sent.at
+        for message in book.messages.values()
+        if message.got
+    ]
+    return round(max(times, default=0) / SECOND, 3)
+
+
+def rescue_seconds(book: Book) -> list[float]:
+    """Return how long after a node's end those who came back elsewhere had what waited there.
+
+    Only messages that are not durable and that nobody had before: those came by the rescue alone.
+    """
+    seconds = []
+    for waiting in book.waiting:
+        for n, _ in waiting.messages:
+            message = book.messages.get(n)
+            if message is None or message.sent.durable or not message.got:
+                continue
+            first = min(got.at for _, got in message.got)
+            if first > waiting.at:
+                seconds.append((first - waiting.at) / SECOND)
+    return seconds
+
+
+def _rounded(seconds: float) -> float | None:
+    return None if math.isnan(seconds) else round(seconds, 3)

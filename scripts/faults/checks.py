@@ -1,0 +1,170 @@
+"""The promises, each checked against a ledger. Pure.
+
+Each check takes the book and yields what breaks one promise. None of them may be made weaker so
+that a run passes.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from scripts.faults.book import NEVER, SECOND, Book, Message, Session
+from scripts.faults.entries import position
+from scripts.faults.outages import Outages
+
+# Words that say: no client of the user has it, and none will have it from this send.
+NEGATIVE = frozenset({"offline", "dropped", "expired", "busy", "unavailable", "store_refused"})
+ABSENT = frozenset({"offline", "queued"})
+KEPT = frozenset({"queued", "delivered", "acked", "written", "accepted", "duplicate"})
+DOUBTFUL = frozenset({"unknown", "broken", "unavailable", "store_refused", "busy"})
+WORDS = KEPT | NEGATIVE | DOUBTFUL
+# How much longer a session must have lived for it to have been there throughout: its client hears
+# of a close that the server chose a moment after the server has forgotten the session.
+_GRACE_NS = SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A broken promise.
+
+    Args:
+        kind: which; a key of `CHECKS`.
+        text: what was found.
+        n: number of the message it speaks of; None where it is none.
+    """
+
+    kind: str
+    text: str
+    n: int | None = None
+
+
+def misdelivered(book: Book) -> Iterator[str | tuple[str, int]]:
+    """A message is written to nobody but its user, as it was sent."""
+    for got in book.stray:
+        yield f"connection {got.c} read {got.id} ({got.data!r:.80}), which nobody sent to it"
+    for message in book.messages.values():
+        for session, got in message.got:
+            if session.opened.user != message.sent.user:
+                yield f"it was read by {session.opened.user}", message.sent.n
+            elif got.data != message.sent.data() or got.origin != message.sent.origin:
+                yield "it was read with other content than was sent", message.sent.n
+
+
+def no_outcome(book: Book) -> Iterator[str | tuple[str, int]]:
+    """Every send ends in exactly one outcome."""
+    for told in book.nameless:
+        yield f"an outcome ({told.outcome}) was told for message {told.n}, which nobody sent"
+    for message in book.messages.values():
+        if len(message.told) != 1:
+            yield f"it has {len(message.told)} outcomes", message.sent.n
+        elif message.word not in WORDS:
+            reason = message.told[0].reason
+            yield f"its outcome is '{message.word}': {reason}", message.sent.n
+
+
+def false_delivered(book: Book) -> Iterator[tuple[str, int]]:
+    """`delivered` and `acked` are said only of what a client of the user had by then."""
+    for message in book.messages.values():
+        if message.word not in {"delivered", "acked"}:
+            continue
+        had = [(s, got) for s, got in message.got if got.at <= message.told_at]
+        if not had:
+            yield f"'{message.word}', but no client had read it", message.sent.n
+        elif message.word == "acked" and not any(
+            _acknowledged(session, got.id, got.offset, message.told_at) for session, got in had
+        ):
+            yield "'acked', but no client had acknowledged it", message.sent.n
+
+
+def _acknowledged(session: Session, id: str, offset: str, by: int) -> bool:
+    return any(
+        ack.at <= by and (ack.id == id or (ack.offset and position(ack.offset) >= position(offset)))
+        for ack in session.acked
+    )
+
+
+def false_absent(book: Book) -> Iterator[tuple[str, int]]:
+    """`offline` and `queued` are not said while a session of the user is live throughout."""
+    outages = Outages(book)
+    for message in book.messages.values():
+        if message.word not in ABSENT:
+            continue
+        start, end = message.sent.at, message.told_at + _GRACE_NS
+        for session in book.users.get(message.sent.user, ()):
+            node = session.opened.node
+            if session.heard(start, end) and not outages.cut_off(node, start, end):
+                text = f"'{message.word}', but session {session.opened.session} on {node} was live"
+                yield text, message.sent.n
+                break
+
+
+def false_negative(book: Book) -> Iterator[tuple[str, int]]:
+    """What was called `offline`, `dropped`, `expired` or refused is received by nobody."""
+    for message in book.messages.values():
+        if message.word in NEGATIVE and message.got:
+            user = message.got[0][0].opened.user
+            yield f"'{message.word}', but {user} has read it", message.sent.n
+
+
+def unexplained(book: Book) -> Iterator[tuple[str, int]]:
+    """`unknown` and errors are told only where something was broken or the user's clients moved."""
+    outages = Outages(book)
+    for message in book.messages.values():
+        if message.word in DOUBTFUL and not outages.explain(message):
+            reason = message.told[0].reason
+            yield f"'{message.word}' ({reason}), but nothing was broken", message.sent.n
+
+
+def lost(book: Book) -> Iterator[tuple[str, int]]:
+    """A durable message reaches every device of its user that comes back."""
+    for message in book.messages.values():
+        if not message.sent.durable or not (message.word in KEPT or message.got):
+            continue
+        had = {session.device for session, _ in message.got}
+        for device in _owed(book, message):
+            if device not in had:
+                yield f"'{message.word}', but {'/'.join(device)} never got it", message.sent.n
+
+
+def _owed(book: Book, message: Message) -> Iterator[tuple[str, str]]:
+    """Yield the devices that are there at the end and that a durable message is for."""
+    first = min(
+        (session.opened.at for session in book.users.get(message.sent.user, ())), default=NEVER
+    )
+    for session in book.at_rest(message.sent.user):
+        begun = book.devices[session.device][0].opened.at
+        # A device that is the first of its user gets what was stored before, too.
+        if begun <= message.sent.at or begun == first:
+            yield session.device
+
+
+def false_resumed(book: Book) -> Iterator[str]:
+    """Within the mailbox's limits a device that says where to go on can go on there."""
+    for session in book.sessions.values():
+        opened = session.opened
+        if opened.asked and not opened.resumed:
+            yield f"{opened.user}/{opened.device} could not go on (session {opened.session})"
+
+
+def doubled(book: Book) -> Iterator[str]:
+    """The repeat filter hands every message on once."""
+    for device, sessions in book.devices.items():
+        count = Counter(
+            (got.origin, got.id) for session in sessions for got in session.got if not got.repeat
+        )
+        for (_, message), times in count.items():
+            if times > 1:
+                yield f"{'/'.join(device)} was handed {message} {times} times"
+
+
+def offsets_fell(book: Book) -> Iterator[str]:
+    """Offsets rise within a connection."""
+    for session in book.sessions.values():
+        last = ""
+        for got in session.got:
+            if not got.offset:
+                continue
+            if position(got.offset) <= position(last):
+                who = f"{session.opened.user}/{session.opened.device}"
+                yield f"{who}, session {session.opened.session}: {got.offset} after {last}"
+            last = got.offset

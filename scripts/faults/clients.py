@@ -1,0 +1,129 @@
+"""Program: all clients of a run, in one process; what they read goes into the ledger."""
+
+import argparse
+import asyncio
+from collections.abc import Iterable
+from itertools import count
+from pathlib import Path
+from random import Random
+
+import uvloop
+
+from scripts.faults.device import Device
+from scripts.faults.ledger import Pen
+from scripts.measuring.peer import Request, serve
+from scripts.measuring.plan import user_name
+
+FILE = "clients.jsonl"
+_TWO_DEVICES = 0.2  # share of the users
+_MANUAL = 0.25  # shares of the devices
+_BY_CURSOR = 0.25
+_HOME_S = 40.0
+
+
+class Clients:
+    """The requests this program answers.
+
+    Args:
+        pen: the ledger.
+    """
+
+    def __init__(self, pen: Pen) -> None:
+        self._pen = pen
+        self._devices: list[Device] = []
+        self._lives: list[asyncio.Task[None]] = []
+        self._doings: set[asyncio.Task[None]] = set()
+        self._rng = Random()
+
+    async def start(self, request: Request) -> Request:
+        """Bring `users` to life on the nodes at `ports`; return when every one is connected."""
+        self._rng = Random(f"clients {request['seed']}")
+        numbers = count(1)
+        for user in range(request["users"]):
+            names = ["web", "phone"] if self._rng.random() < _TWO_DEVICES else ["web"]
+            for name in names:
+                rng = Random(self._rng.random())
+                ack = "manual" if rng.random() < _MANUAL else "auto"
+                device = Device(
+                    user_name(user),
+                    name,
+                    request["ports"],
+                    ack=ack if request["durable"] else "",
+                    resumes=rng.random() >= _BY_CURSOR,
+                    home_s=_HOME_S,
+                    rng=rng,
+                    numbers=lambda: next(numbers),
+                    pen=self._pen,
+                    linger_s=request["linger_s"],
+                )
+                self._devices.append(device)
+        self._lives = [asyncio.create_task(device.live_on()) for device in self._devices]
+        await self._all_live(request["limit_s"])
+        return {"devices": len(self._devices)}
+
+    async def do(self, request: Request) -> Request:
+        """Have a share of the devices do something; those of one node, where `port` is given."""
+        chosen = [d for d in self._devices if self._rng.random() < request["share"]]
+        how, seconds = request["how"], request["seconds"]
+        if how == "storm":
+            chosen = [d for d in self._devices if d.live]
+            port = self._rng.choice(request["ports"])
+            chosen = [d for d in chosen if d.connection is not None and d.connection.port == port]
+        for device in chosen:
+            self._have(device, how, seconds)
+        return {"devices": len(chosen)}
+
+    def _have(self, device: Device, how: str, seconds: float) -> None:
+        if how == "leave":
+            device.leave()
+        elif how in ("vanish", "storm"):
+            device.vanish()
+        else:
+            doing = device.move() if how == "move" else device.deaf(seconds)
+            task = asyncio.create_task(doing)
+            self._doings.add(task)
+            task.add_done_callback(self._doings.discard)
+
+    async def calm(self, request: Request) -> Request:
+        """Have everybody come back and stay."""
+        for device in self._devices:
+            device.calm()
+        await self._all_live(request["limit_s"])
+        return {"devices": len(self._devices)}
+
+    async def end(self, request: Request) -> Request:
+        """Note nothing any more: the cluster is about to be stopped."""
+        self._pen.end()
+        return {}
+
+    async def _all_live(self, limit_s: float) -> None:
+        async with asyncio.timeout(limit_s):
+            while not all(device.live for device in self._devices):
+                _raise_first(self._lives)
+                await asyncio.sleep(0.05)
+
+
+def _raise_first(tasks: Iterable[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        if task.done():
+            task.result()
+
+
+async def main() -> None:
+    """Serve the runner until it goes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("ledger", type=Path)
+    given = parser.parse_args()
+    async with Pen(given.ledger / FILE) as pen:
+        clients = Clients(pen)
+        handlers = {
+            "start": clients.start,
+            "do": clients.do,
+            "calm": clients.calm,
+            "end": clients.end,
+        }
+        await serve(handlers, {"ready": True})
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

@@ -1,0 +1,81 @@
+"""What a run of the chaos runner does. Pure."""
+
+from dataclasses import dataclass
+
+FAULTS = ("kill", "pause", "redis-restart", "redis-hang", "cut", "slow", "drain", "move")
+ALL = "all"
+NONE = "none"
+CLIENTS = ("plain",)
+MIN_NODES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """One run.
+
+    Args:
+        seed: of everything that is drawn.
+        seconds: how long messages are sent and things are broken.
+        nodes: how many.
+        users: how many; some have two devices.
+        rate: messages per second.
+        faults: which kinds, of `FAULTS`.
+        clients: which kind, of `CLIENTS`.
+        quick: short leases, so that what waits for the end of one is over soon.
+        durable: share of the messages that are durable.
+    """
+
+    seed: int = 1
+    seconds: float = 120.0
+    nodes: int = 4
+    users: int = 200
+    rate: float = 300.0
+    faults: tuple[str, ...] = FAULTS
+    clients: str = "plain"
+    quick: bool = False
+    durable: float = 0.0
+
+    @property
+    def lease_s(self) -> float:
+        """Return the TTL of a lease."""
+        return 3.0 if self.quick else 10.0
+
+    @property
+    def heartbeat_s(self) -> float:
+        """Return the time between heartbeats."""
+        return 0.6 if self.quick else 2.5
+
+    @property
+    def sweep_s(self) -> float:
+        """Return how long a sweep over all sessions takes."""
+        return 6.0 if self.quick else 20.0
+
+    @property
+    def ping_s(self) -> float:
+        """Return the time between pings to quiet clients."""
+        return 2.0 if self.quick else 5.0
+
+    @property
+    def timeout_s(self) -> float:
+        """Return how long each send waits for its outcome."""
+        return 8.0
+
+    @property
+    def rest_s(self) -> float:
+        """Return within how long the registry must be right after the end: lease and sweep."""
+        return self.lease_s + self.sweep_s
+
+
+def parse_faults(text: str) -> tuple[str, ...]:
+    """Return the kinds that `--faults` names, in the order of the table.
+
+    Raises:
+        ValueError: there is no such kind.
+    """
+    if text == ALL:
+        return FAULTS
+    words = set() if text == NONE else set(text.split(","))
+    unknown = sorted(words - set(FAULTS))
+    if unknown:
+        raise ValueError(f"'{unknown[0]}' is not one of {', '.join((*FAULTS, ALL, NONE))}")
+    return tuple(fault for fault in FAULTS if fault in words)

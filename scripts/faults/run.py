@@ -1,0 +1,212 @@
+"""A whole run: starts everything, sends and breaks for a while, mends, waits for rest, looks."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Self
+
+from scripts.faults import sender as sending
+from scripts.faults.entries import Final, Run
+from scripts.faults.hurting import Hurting
+from scripts.faults.ledger import LOGS, Pen, now, write_run
+from scripts.faults.looking import Looking
+from scripts.faults.options import Options
+from scripts.faults.slots import INBOX_CAP, PREFIX, Nodes, settings_of
+from scripts.faults.steps import make_plan
+from scripts.measuring.children import Child, Children, python
+from scripts.measuring.peer import STORE_URL
+from scripts.measuring.plan import user_name
+from scripts.measuring.store import Store, Stores
+
+RUNNER_FILE = "runner.jsonl"
+Progress = Callable[[str, int], None]
+"""Takes what is being done, and how many seconds of the run have passed since the last call."""
+_CONNECT_S = 60.0
+_MEND_S = 60.0
+_LOOK_S = 0.25
+
+
+def describe_run(options: Options) -> Run:
+    """Return what the ledger says of a run that begins now."""
+    started = now()
+    return Run(
+        seed=options.seed,
+        seconds=options.seconds,
+        nodes=options.nodes,
+        users=options.users,
+        rate=options.rate,
+        faults=list(options.faults),
+        clients=options.clients,
+        started=started,
+        wall_ns=time.time_ns() - started,
+        lease_s=options.lease_s,
+        heartbeat_s=options.heartbeat_s,
+        inbox_cap=INBOX_CAP,
+        mail_cap=0,
+        timeout_s=options.timeout_s,
+    )
+
+
+class Stage:
+    """A running cluster with its clients and its sender; an async context manager.
+
+    Args:
+        options: of the run.
+        folder: the ledger.
+        stores: owns the store.
+        progress: told of each step.
+    """
+
+    def __init__(self, options: Options, folder: Path, stores: Stores, progress: Progress) -> None:
+        self.options = options
+        self.folder = folder
+        self.progress = progress
+        self._stores = stores
+        self._exits = AsyncExitStack()
+        self.store: Store
+        self.pen: Pen
+        self.nodes: Nodes
+        self.clients: Child
+        self.sender: Child
+        self.looking: Looking
+        self.hurting: Hurting
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._exits.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._exits.aclose()
+
+    async def _start(self) -> None:
+        options, enter = self.options, self._exits.enter_async_context
+        self.progress("starting the store and the nodes", 0)
+        self.store = self._stores.start("store", append_fsync="always")
+        children = await enter(Children(self.folder / LOGS))
+        self.pen = await enter(Pen(self.folder / RUNNER_FILE))
+        self.nodes = await enter(Nodes(options, self.store, children, self.pen))
+        await asyncio.gather(*(slot.start() for slot in self.nodes.slots.values()))
+        ledger = str(self.folder)
+        self.clients = await children.start(
+            "clients", python("scripts.faults.clients", ledger), talks=True
+        )
+        env = {
+            **settings_of(options),
+            STORE_URL: self.store.url,
+            sending.THROUGH: self.nodes.sender_proxy.url,
+        }
+        command = python("scripts.faults.sender", ledger)
+        self.sender = await children.start("sender", command, env, talks=True)
+        users = [user_name(index) for index in range(options.users)]
+        self.looking = Looking(self.store.url, PREFIX, users, self.pen)
+        self._exits.push_async_callback(self.looking.close)
+        self.hurting = Hurting(
+            self.nodes, self.store, self.clients, self.looking, self.pen, options.lease_s
+        )
+
+    async def connect(self) -> None:
+        """Bring the clients to life; return when every one has its welcome."""
+        self.progress("connecting the clients", 0)
+        await self.clients.ask(
+            "start",
+            _CONNECT_S,
+            seed=self.options.seed,
+            users=self.options.users,
+            ports=list(self.nodes.ports),
+            durable=self.options.durable > 0,
+            linger_s=8 * self.options.ping_s,
+        )
+
+    async def send(self) -> None:
+        """Begin to send; returns at once."""
+        options = self.options
+        await self.sender.ask(
+            "start",
+            seed=options.seed,
+            users=options.users,
+            ports=list(self.nodes.ports),
+            rate=options.rate,
+            seconds=options.seconds,
+            durable=options.durable,
+            timeout_s=options.timeout_s,
+        )
+
+    async def hurt(self) -> None:
+        """Send and break things by the plan; return when the last thing is mended."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        plan = make_plan(self.options)
+        async with asyncio.TaskGroup() as group:
+            ticking = group.create_task(self._tick(begun))
+            steps = []
+            for step in plan:
+                await asyncio.sleep(begun + step.at_s - loop.time())
+                steps.append(group.create_task(self.hurting.perform(step)))
+            await ticking
+            if steps:
+                await asyncio.wait(steps)
+
+    async def _tick(self, begun: float) -> None:
+        loop = asyncio.get_running_loop()
+        told = 0
+        while (passed := loop.time() - begun) < self.options.seconds:
+            whole = int(passed)
+            what = ", ".join(f"{kind} {n}" for kind, n in self.hurting.done.items())
+            self.progress(what[:44] or "sending", whole - told)
+            told = whole
+            await asyncio.sleep(min(1.0, self.options.seconds - passed))
+        self.progress("mending", max(0, int(self.options.seconds) - told))
+
+    async def rest(self) -> Final:
+        """Have every client back and every answer heard, then wait until nothing moves."""
+        self.progress("waiting for answers", 0)
+        await self._answered()
+        devices = (await self.clients.ask("calm", _CONNECT_S))["devices"]
+        self.progress("waiting for rest", 0)
+        options = self.options
+        pids = [slot.pid for slot in self.nodes.slots.values()] + [self.sender.pid]
+        rest_s, extra_s = options.rest_s, 4 * options.lease_s
+        final = await self.looking.final(pids, devices, rest_s, extra_s)
+        for child in (self.clients, self.sender):
+            await child.ask("end")
+        return final
+
+    async def _answered(self) -> None:
+        async with asyncio.timeout(_MEND_S):
+            while True:
+                state = await self.sender.ask("state")
+                if state["done"] and not state["waiting"]:
+                    return
+                await asyncio.sleep(_LOOK_S)
+
+
+async def run(options: Options, folder: Path, stores: Stores, progress: Progress) -> None:
+    """Fill a ledger.
+
+    Args:
+        options: what to do.
+        folder: of the ledger; made if it is not there.
+        stores: owns the store.
+        progress: told of each step.
+
+    Raises:
+        ChildFailed, ServerFailed: what was broken could not be mended.
+    """
+    write_run(folder, describe_run(options))
+    async with Stage(options, folder, stores, progress) as stage:
+        await stage.connect()
+        watching = asyncio.create_task(stage.looking.watch(), name="watch the store")
+        try:
+            await stage.send()
+            await stage.hurt()
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+        stage.pen.note(await stage.rest())
+    progress("done", 0)

@@ -1,0 +1,119 @@
+"""The plan of a run: what is broken when. Pure; the same seed gives the same plan."""
+
+from dataclasses import dataclass
+from random import Random
+
+from scripts.faults.options import Options
+
+STORE = "store"
+SENDER = "sender"
+CLIENTS = "clients"
+_FIRST_S = 1.5
+_LAST_S = 1.0  # nothing is begun so shortly before the end
+_GAP_S = (0.4, 3.4)
+_QUICK_GAP_S = (0.2, 1.4)
+_LONG = 0.25  # share of the pauses and holes that outlast a lease
+_CUTS = ("reset", "bytes", "reply", "hole", "hole-in", "hole-out", "refuse")
+_MOVES = ("move", "leave", "vanish", "storm", "deaf")
+_KILLS = ("kill", "kill-full", "kill-rescuer")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that is broken.
+
+    Args:
+        at_s: when, after the start.
+        fault: which kind, of `options.FAULTS`.
+        where: a node's name, `STORE`, `SENDER` or `CLIENTS`.
+        how: which way, where the kind has several.
+        lasts_s: how long.
+        amount: bytes until a cut, the n-th command, milliseconds of delay, share of the clients.
+    """
+
+    at_s: float
+    fault: str
+    where: str
+    how: str = ""
+    lasts_s: float = 0.0
+    amount: float = 0.0
+
+
+def node_names(count: int) -> tuple[str, ...]:
+    """Return what the nodes of a run are called."""
+    return tuple(f"n{number}" for number in range(1, count + 1))
+
+
+def make_plan(options: Options) -> list[Step]:
+    """Return the steps of a run, in order.
+
+    Every kind comes once before any comes twice. What hits a node leaves it alone until it is over,
+    and at least one node is always spared, so that clients have somewhere to go.
+    """
+    if not options.faults:
+        return []
+    rng = Random(f"plan {options.seed}")
+    gap_s = _QUICK_GAP_S if options.quick else _GAP_S
+    plan: list[Step] = []
+    busy = dict.fromkeys((*node_names(options.nodes), STORE), 0.0)
+    kinds: list[str] = []
+    at_s = _FIRST_S
+    while at_s < options.seconds - _LAST_S:
+        if not kinds:
+            kinds = list(options.faults)
+            rng.shuffle(kinds)
+        step = _draw(rng, options, kinds.pop(), round(at_s, 3), busy)
+        if step is not None:
+            plan.append(step)
+            if step.where in busy:
+                busy[step.where] = step.at_s + step.lasts_s + 1.0
+        at_s += rng.uniform(*gap_s)
+    return plan
+
+
+def _draw(
+    rng: Random, options: Options, fault: str, at_s: float, busy: dict[str, float]
+) -> Step | None:
+    """Return a step of a kind; None when everything it could hit is broken already."""
+    if fault == "move":
+        how = rng.choice(_MOVES)
+        return Step(at_s, fault, CLIENTS, how, _s(rng, 0.3, 3.0), round(rng.uniform(0.05, 0.4), 3))
+    if fault in ("redis-restart", "redis-hang"):
+        return _hurt_store(rng, at_s, fault, options.lease_s) if busy[STORE] <= at_s else None
+    free = [name for name in node_names(options.nodes) if busy[name] <= at_s]
+    return _hurt_node(rng, at_s, fault, rng.choice(free), options.lease_s) if free[1:] else None
+
+
+def _hurt_store(rng: Random, at_s: float, fault: str, lease_s: float) -> Step:
+    if fault == "redis-hang":
+        return Step(at_s, fault, STORE, "stop", _s(rng, 0.3, lease_s / 2))
+    return Step(at_s, fault, STORE, rng.choice(("term", "kill")), _s(rng, 0.1, lease_s / 6))
+
+
+def _hurt_node(rng: Random, at_s: float, fault: str, node: str, lease_s: float) -> Step:
+    if fault == "kill":
+        return Step(at_s, fault, node, rng.choice(_KILLS), _s(rng, 0.2, 4.0), rng.randint(1, 6))
+    if fault == "pause":
+        long = rng.random() < _LONG
+        span = (1.3 * lease_s, 1.7 * lease_s) if long else (0.3, 0.6 * lease_s)
+        return Step(at_s, fault, node, "long" if long else "short", _s(rng, *span))
+    if fault == "drain":
+        return Step(at_s, fault, node, "term", _s(rng, 0.1, 1.0))
+    if fault == "slow":
+        return Step(at_s, fault, node, "delay", _s(rng, 0.5, 4.0), rng.randint(2, 60))
+    return _cut(rng, at_s, rng.choice((node, node, SENDER)), lease_s)
+
+
+def _cut(rng: Random, at_s: float, where: str, lease_s: float) -> Step:
+    how = rng.choice(_CUTS)
+    lasts_s = _s(rng, 0.3, 0.5 * lease_s)
+    if how in ("reset", "bytes", "reply"):
+        lasts_s = 0.5
+    elif rng.random() < _LONG:
+        lasts_s = _s(rng, 1.2 * lease_s, 1.5 * lease_s)
+    amount = rng.randint(1, 4) if how == "reply" else rng.randint(20, 6_000)
+    return Step(at_s, "cut", where, how, lasts_s, amount)
+
+
+def _s(rng: Random, low: float, high: float) -> float:
+    return round(rng.uniform(low, high), 3)
