@@ -112,7 +112,7 @@ class Hurting:
         traps = {
             asyncio.create_task(slot.proxy.when(name.encode(), Fault.HANG, nth).wait()): slot
             for slot in others
-            for name in (f"{{{endpoint}}}:rescuer" for endpoint in dead)
+            for name in (f"{{{endpoint}}}:rescue" for endpoint in dead)
         }
         if not traps:
             return "nobody was there to rescue"

@@ -128,7 +128,7 @@ class Looking:
     async def _mail(self) -> dict[str, int]:
         pipe = self._redis.pipeline(transaction=False)
         for user in self._users:
-            pipe.xlen(f"{self._keys.prefix}:{{{user}}}:mail")
+            pipe.xlen(self._keys.mail(user))
         return dict(zip(map(str, self._users), await pipe.execute(), strict=True))
 
     async def _living(self, listed: Iterable[EndpointId], pids: set[int]) -> list[str]:

@@ -33,7 +33,7 @@ class Options:
     faults: tuple[str, ...] = FAULTS
     clients: str = "plain"
     quick: bool = False
-    durable: float = 0.0
+    durable: float = 0.5
 
     @property
     def lease_s(self) -> float:

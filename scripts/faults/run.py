@@ -13,7 +13,7 @@ from scripts.faults.hurting import Hurting
 from scripts.faults.ledger import LOGS, Pen, now, write_run
 from scripts.faults.looking import Looking
 from scripts.faults.options import Options
-from scripts.faults.slots import INBOX_CAP, PREFIX, Nodes, settings_of
+from scripts.faults.slots import INBOX_CAP, MAIL_CAP, PREFIX, Nodes, settings_of
 from scripts.faults.steps import make_plan
 from scripts.measuring.children import Child, Children, python
 from scripts.measuring.peer import STORE_URL
@@ -44,7 +44,7 @@ def describe_run(options: Options) -> Run:
         lease_s=options.lease_s,
         heartbeat_s=options.heartbeat_s,
         inbox_cap=INBOX_CAP,
-        mail_cap=0,
+        mail_cap=MAIL_CAP,
         timeout_s=options.timeout_s,
     )
 

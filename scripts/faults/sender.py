@@ -32,6 +32,8 @@ _LONG_PAD = 0.1  # share of the messages that are long
 _PAD_BYTES = (10, 60)
 _LONG_PAD_BYTES = (500, 4_000)
 _CONFIRM = (("delivered", 0.7), ("accepted", 0.2), ("written", 0.1))
+# `acked` needs a client that acknowledges by itself; to others it is `unknown` when time runs out.
+_CONFIRM_DURABLE = (("delivered", 0.75), ("accepted", 0.15), ("written", 0.05), ("acked", 0.05))
 _TTL = 0.05  # share of the messages that expire soon
 
 
@@ -55,8 +57,8 @@ class Drawing:
         """Return message number `n` as it is about to be sent; its time is still to be set."""
         rng = self._rng
         durable = rng.random() < self._durable
-        words = [word for word, _ in _CONFIRM]
-        weights = [weight for _, weight in _CONFIRM]
+        shares = _CONFIRM_DURABLE if durable else _CONFIRM
+        words, weights = [word for word, _ in shares], [weight for _, weight in shares]
         low, high = _LONG_PAD_BYTES if rng.random() < _LONG_PAD else _PAD_BYTES
         return Sent(
             0,

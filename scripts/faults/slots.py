@@ -21,6 +21,7 @@ _FOREVER_S = 1e6
 _AGAIN_S = 0.5
 PREFIX = "chaos"
 INBOX_CAP = 10_000
+MAIL_CAP = 1_000
 
 
 class Slot:
@@ -179,6 +180,7 @@ def settings_of(options: Options) -> dict[str, str]:
         "registry": {"prefix": PREFIX, "user_ttl_s": 3 * options.sweep_s},
         "lease": {"ttl_s": options.lease_s, "heartbeat_s": options.heartbeat_s},
         "inbox": {"max_length": INBOX_CAP, "block_s": 1.0 if options.quick else 5.0},
+        "mailbox": {"max_length": MAIL_CAP},
         "node": {"ping_interval_s": options.ping_s},
         "log": {"level": "info", "format": "json"},
     }

@@ -92,7 +92,7 @@ def _hurt_store(rng: Random, at_s: float, fault: str, lease_s: float) -> Step:
 
 def _hurt_node(rng: Random, at_s: float, fault: str, node: str, lease_s: float) -> Step:
     if fault == "kill":
-        return Step(at_s, fault, node, rng.choice(_KILLS), _s(rng, 0.2, 4.0), rng.randint(1, 6))
+        return Step(at_s, fault, node, rng.choice(_KILLS), _s(rng, 0.2, 4.0), rng.randint(1, 3))
     if fault == "pause":
         long = rng.random() < _LONG
         span = (1.3 * lease_s, 1.7 * lease_s) if long else (0.3, 0.6 * lease_s)
