@@ -171,14 +171,18 @@ class RoutedTransport:
             self._changed(delivery)
 
     def _not_pushed(self, delivery: Delivery, result: Push) -> None:
-        """The store was away or refused: an error if nothing else of the message is out."""
+        """The store was away or refused: an error if nothing else of the message is out.
+
+        One that is stored is out: the sweep of the user's node finds it in the mailbox.
+        """
         error: StoreRefused | Unavailable
         if result is Push.REFUSED:
             error = StoreRefused(self._outbox.error)
         else:
             error = Unavailable(self._link.address, "the connection is down")
         last = delivery.unpushed == 1  # else another copy may yet turn out to be pushed
-        if last and delivery.sure and delivery.accepted == 0 and delivery.unanswered == 0:
+        out = delivery.accepted or delivery.unanswered or delivery.offset is not None
+        if last and delivery.sure and not out:
             delivery.error = error
         else:
             delivery.refused(Outcome.UNKNOWN, str(error))

@@ -38,6 +38,8 @@ class Outages:
     def explain(self, message: Message) -> bool:
         """Say whether anything was broken or moved while a message was under way."""
         start, end = message.sent.at, message.told_at
+        if message.sent.confirm == "acked" and not self._acknowledges(message.sent.user):
+            return True
         for hurt in self._book.hurts:
             if hurt.at <= end and start <= hurt.until + self._aftermath_ns:
                 return True
@@ -48,6 +50,10 @@ class Outages:
             if not session.heard(start, end) and session.opened.at <= start < session.ended_at:
                 return True  # it was not reading
         return False
+
+    def _acknowledges(self, user: str) -> bool:
+        """Say whether all clients of a user acknowledge by themselves; the others never do."""
+        return all(session.opened.ack == "manual" for session in self._book.users.get(user, ()))
 
     def _spans_without_lease(self, node: str) -> tuple[Span, ...]:
         silent = [hurt for hurt in self._book.hurts if _silences(hurt, node)]

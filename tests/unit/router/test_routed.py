@@ -72,12 +72,14 @@ class World:
         data: bytes = b'"x"',
         confirm: Confirm = Confirm.ACCEPTED,
         sender: str = SENDER,
+        durable: bool = False,
     ) -> list[Delivery]:
         """Publish one message and return its deliveries."""
         deliveries = []
         for user in users:
             self._refs += 1
-            deliveries.append(Delivery(user, self._refs, confirm, lambda _: None))
+            one = Delivery(user, self._refs, confirm, lambda _: None, durable=durable)
+            deliveries.append(one)
         parcel = MessageEnvelope("m", sender, "", int(confirm), 0, 1.0, 0, None, [], data)
         self.transport.publish(parcel, deliveries)
         return deliveries
@@ -413,6 +415,16 @@ class TestStoreTrouble:
         await eventually(lambda: not shaky_link.up)
         delivery = await shaky_pushes.send(ALICE)
         assert isinstance(delivery.error, Unavailable)
+
+    async def test_a_stored_message_whose_push_was_never_sent_is_no_error(
+        self, shaky_pushes: World, proxy: Proxy, shaky_link: Link
+    ) -> None:
+        await shaky_pushes.come(ALICE, N1)
+        await proxy.refuse()
+        await eventually(lambda: not shaky_link.up)
+        delivery = await shaky_pushes.send(ALICE, durable=True)
+        assert (delivery.outcome, delivery.error) == (Outcome.UNKNOWN, None)
+        assert delivery.offset is not None
 
     async def test_a_push_that_was_refused_is_an_error_with_the_stores_words(
         self, world: World
