@@ -125,7 +125,7 @@ class Presence:
             self._member.endpoint.check_now()
             return False
         newest = dict(zip(sessions, registered.newest, strict=True))
-        await self._replays.resume([(s, at) for s, at in newest.items() if s.position is None])
+        await self._replays.resume([s for s in sessions if s.position is None])
         for session in sessions:
             if session.closed:
                 await self._unregister(session, endpoint)

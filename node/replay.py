@@ -48,24 +48,18 @@ class Replays:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def resume(self, arrivals: Sequence[tuple[ClientSession, Offset | None]]) -> None:
+    async def resume(self, sessions: Sequence[ClientSession]) -> None:
         """Find out where new sessions go on.
 
-        Args:
-            arrivals: each with the newest offset in its user's mailbox; None without a mailbox.
+        Those whose user has no mailbox yet, too: the place of their device is held from now on, or
+        it would miss what another device of the user has had by the time it comes back.
 
         Raises:
             Unavailable, StoreRefused: the store is away or refuses.
         """
-        asking = []
-        for session, newest in arrivals:
-            if newest is None:
-                session.resume(START, whole=session.resume_after == START)
-            else:
-                asking.append(session)
-        devices = [(session.user, session.device, session.resume_after) for session in asking]
+        devices = [(session.user, session.device, session.resume_after) for session in sessions]
         found = await self._mailbox.resume(devices)
-        for session, resumed in zip(asking, found, strict=True):
+        for session, resumed in zip(sessions, found, strict=True):
             session.resume(resumed.after, whole=resumed.whole)
 
     def catch_up(self, session: ClientSession) -> None:

@@ -27,21 +27,19 @@ end
 if older(after, cut) then
   whole = 0
 end
-if newest ~= '0-0' then
-  local time = redis.call('TIME')
-  local now = time[1] * 1000 + math.floor(time[2] / 1000)
-  local devices = redis.call('HLEN', KEYS[1]) - redis.call('HEXISTS', KEYS[1], '')
-  if not cursor and devices >= tonumber(ARGV[4]) then
-    local longest, away
-    local held = redis.call('HGETALL', KEYS[1])
-    for i = 1, #held, 2 do
-      local seen = tonumber(held[i + 1]:match('%s(%d+)$'))
-      if seen and (not away or seen < away) then longest, away = held[i], seen end
-    end
-    if longest then redis.call('HDEL', KEYS[1], longest) end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local devices = redis.call('HLEN', KEYS[1]) - redis.call('HEXISTS', KEYS[1], '')
+if not cursor and devices >= tonumber(ARGV[4]) then
+  local longest, away
+  local held = redis.call('HGETALL', KEYS[1])
+  for i = 1, #held, 2 do
+    local seen = tonumber(held[i + 1]:match('%s(%d+)$'))
+    if seen and (not away or seen < away) then longest, away = held[i], seen end
   end
-  local at = cursor and cursor:match('^%S+') or after
-  redis.call('HSET', KEYS[1], ARGV[1], at .. ' ' .. string.format('%.0f', now))
-  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+  if longest then redis.call('HDEL', KEYS[1], longest) end
 end
+local at = cursor and cursor:match('^%S+') or after
+redis.call('HSET', KEYS[1], ARGV[1], at .. ' ' .. string.format('%.0f', now))
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return {after, whole, newest}

@@ -100,7 +100,7 @@ async def test_a_node_that_has_not_begun_takes_nobody(prefix: str) -> None:
     assert node.not_ready() == "the store is not available"
 
 
-async def test_a_stopped_node_leaves_nothing_behind_but_when_users_were_seen(
+async def test_a_stopped_node_leaves_nothing_behind_but_what_users_come_back_to(
     store: EmbeddedServer,
 ) -> None:
     async with Cluster(store.address.url, nodes=2) as cluster:
