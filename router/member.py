@@ -21,6 +21,7 @@ from router.sending import Sending
 from router.settings import Settings
 from router.store.clock import StoreClock
 from router.store.connect import Connector, check_version, rights_probe
+from router.store.inbox import Room
 from router.store.lease import Leases
 from router.store.link import Link
 from router.store.mailbox import Mailbox
@@ -79,7 +80,8 @@ class Member:
         self.mailbox = Mailbox(self.link, self.keys, settings.mailbox)
         self.leases = Leases(self.link, self.keys, settings.lease)
         waiting = settings.delivery.max_waiting
-        self.outbox = Outbox(self.link, self.keys, settings.inbox.max_length, 5 * waiting)
+        room = Room.of(settings.inbox, settings.node.max_message_bytes)
+        self.outbox = Outbox(self.link, self.keys, room, 5 * waiting)
         self.sending = Sending(self.clock, waiting)
         self.receipts = Receipts(self.outbox, self.sending.receipts)
         self.endpoint = EndpointKeeper(

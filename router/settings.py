@@ -84,6 +84,7 @@ class InboxSettings(Section):
     """The private list of an endpoint."""
 
     max_length: Annotated[int, Field(ge=512)] = 10_000
+    max_bytes: Annotated[int, Field(ge=4 * 1024 * 1024)] = 67_108_864
     batch: Annotated[int, Field(ge=2, le=512)] = 512
     block_s: Annotated[float, Field(ge=0.1, le=60)] = 5.0
 
@@ -160,6 +161,16 @@ class Settings(BaseSettings):
             raise ValueError(
                 f'node.host "{self.node.host}" is reachable from outside, and auth.mode = "dev" '
                 "lets anybody be anyone: listen on 127.0.0.1 or ::1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _messages_fit_into_inboxes(self) -> "Settings":
+        if self.inbox.max_bytes < 4 * self.node.max_message_bytes:
+            raise ValueError(
+                f"inbox.max_bytes ({self.inbox.max_bytes}) must be at least 4 x "
+                f"node.max_message_bytes ({self.node.max_message_bytes}), or a few messages fill "
+                "an inbox"
             )
         return self
 

@@ -127,6 +127,7 @@ def rights_probe(keys: Keys) -> tuple[bytes, int]:
         ("LRANGE", inbox, 1, 1),
         ("GET", keys.done(endpoint)),
         ("LLEN", inbox),
+        ("MEMORY", "USAGE", inbox, "SAMPLES", 0),
         ("PTTL", keys.lease(endpoint)),
         ("HKEYS", keys.routes(user)),
         ("HGETALL", keys.routes(user)),

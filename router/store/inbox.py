@@ -26,13 +26,35 @@ NOT_OPEN: Final = -1
 FULL: Final = -2
 # Most envelopes in one push: Lua's unpack() ends at 8,000 values, and a batch is read by 512.
 MAX_PUSH: Final = 512
+# Most bytes of an envelope beside its data: 500 users of 128 characters, of at most 4 bytes each,
+# their numbers, and the header.
+ENVELOPE_BYTES: Final = 320 * 1024
 _GRACE_S: Final = 5.0
 _PEEK_REPLIES: Final = 3  # the head, the rest of the batch, the position
 
 
-def pack_push(
-    keys: Keys, endpoint: EndpointId, max_length: int, envelopes: Sequence[bytes]
-) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much an inbox may hold.
+
+    Args:
+        max_length: envelopes.
+        max_bytes: of the store's memory; looked at only above `unweighed` envelopes.
+        unweighed: so many envelopes, each the largest there is, are within `max_bytes`.
+    """
+
+    max_length: int
+    max_bytes: int
+    unweighed: int
+
+    @classmethod
+    def of(cls, settings: InboxSettings, max_message_bytes: int) -> "Room":
+        """Return what the settings leave: inboxes are mostly short, and weighing is a command."""
+        unweighed = settings.max_bytes // (max_message_bytes + ENVELOPE_BYTES)
+        return cls(settings.max_length, settings.max_bytes, unweighed)
+
+
+def pack_push(keys: Keys, endpoint: EndpointId, room: Room, envelopes: Sequence[bytes]) -> bytes:
     """Return the packed command that pushes envelopes to one endpoint.
 
     Its reply is the inbox's new length, `NOT_OPEN` or `FULL`; all of them are pushed, in order, or
@@ -41,10 +63,11 @@ def pack_push(
     Args:
         keys: key names.
         endpoint: whose inbox.
-        max_length: most envelopes it may hold afterwards.
+        room: how much it may hold afterwards.
         envelopes: encoded, at most `MAX_PUSH`.
     """
-    return scripts.PUSH.pack((keys.open(endpoint), keys.inbox(endpoint)), max_length, *envelopes)
+    names = (keys.open(endpoint), keys.inbox(endpoint))
+    return scripts.PUSH.pack(names, room.max_length, room.max_bytes, room.unweighed, *envelopes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,13 @@ from router.keys import Keys
 from router.model import EndpointId
 from router.store import scripts
 from router.store.connect import is_noscript
-from router.store.inbox import FULL, MAX_PUSH, NOT_OPEN, pack_push
+from router.store.inbox import FULL, MAX_PUSH, NOT_OPEN, Room, pack_push
 from router.store.link import Link
 
 _MAX_PUSH_BYTES: Final = 1024 * 1024
+# Who hears that a push is done often sends again, but not in the same round of the loop: a caller
+# wakes in the next one, and who waits for that caller in the one after.
+_ROUNDS: Final = 3
 
 
 class Push(Enum):
@@ -42,14 +45,14 @@ class Outbox:
     Args:
         link: the connection the pushes travel on.
         keys: key names.
-        inbox_length: most envelopes an inbox may hold.
+        room: how much an inbox may hold.
         limit: most envelopes that may wait here; one more is answered `FULL`.
     """
 
-    def __init__(self, link: Link, keys: Keys, inbox_length: int, limit: int) -> None:
+    def __init__(self, link: Link, keys: Keys, room: Room, limit: int) -> None:
         self._link = link
         self._keys = keys
-        self._inbox_length = inbox_length
+        self._room = room
         self._limit = limit
         self._queues: dict[EndpointId, list[_Item]] = {}
         self._waiting = 0
@@ -94,7 +97,7 @@ class Outbox:
         Returns:
             Whether it was sent to the store.
         """
-        push = pack_push(self._keys, endpoint, self._inbox_length, (envelope,))
+        push = pack_push(self._keys, endpoint, self._room, (envelope,))
         return self._link.tell(push)
 
     def _flush(self) -> None:
@@ -112,16 +115,23 @@ class Outbox:
             now = self._take(endpoint, items)
             flight.append(now)
             envelopes = [item[0] for item in now]
-            commands.append(pack_push(self._keys, endpoint, self._inbox_length, envelopes))
+            commands.append(pack_push(self._keys, endpoint, self._room, envelopes))
 
         def replied(replies: list[Any] | None) -> None:
             again = self._settle(flight, commands, replies)
             if again:
                 self._reload(*again)
             else:
-                self._flush()
+                self._flush_after(_ROUNDS if self._queues else 0)
 
         self._link.send(b"".join(commands), len(commands), replied)
+
+    def _flush_after(self, rounds: int) -> None:
+        """Let those who were just answered send again first: one push instead of two."""
+        if rounds:
+            asyncio.get_running_loop().call_soon(self._flush_after, rounds - 1)
+        else:
+            self._flush()
 
     def _take(self, endpoint: EndpointId, items: list[_Item]) -> list[_Item]:
         """Return what goes now; what is too much for one push goes first in the next flush."""

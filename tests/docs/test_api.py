@@ -63,6 +63,7 @@ def test_every_limit_is_told() -> None:
             "users in one page of the registry": directory.MAX_PAGE,
             "users in one query": directory.MAX_QUERY,
             "envelopes in one inbox": SETTINGS.inbox.max_length,
+            "bytes in one inbox": SETTINGS.inbox.max_bytes,
             "bytes that wait for one client": node.max_waiting_bytes,
             "sends of one process that wait for their outcome": SETTINGS.delivery.max_waiting,
             "times a message follows its user": codec.MAX_HOPS,

@@ -95,7 +95,9 @@ def test_every_key_in_the_header_is_one_that_keys_py_builds(script: Script) -> N
 
 
 def test_every_command_reaches_its_keys_through_keys(script: Script) -> None:
-    calls = re.findall(r"redis\.call\('(\w+)'(?:, 'STREAM')?(?:, ([^,)]+))?", body(script))
+    calls = re.findall(
+        r"redis\.call\('(\w+)'(?:, '(?:STREAM|USAGE)')?(?:, ([^,)]+))?", body(script)
+    )
     for command, first in calls:
         assert command in _KEYLESS or re.fullmatch(r"KEYS\[\d+\]", first)
 

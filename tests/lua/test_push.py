@@ -1,12 +1,22 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from router.store.inbox import FULL, MAX_PUSH, NOT_OPEN
 from router.store.scripts import PUSH
 from tests.support.bare_store import BareStore
 
+MUCH = 2**30  # bytes
 
-def push(store: BareStore, *envelopes: bytes, most: int = 10) -> object:
-    return store.run(PUSH, (store.open, store.inbox), most, *envelopes)
+
+def push(
+    store: BareStore,
+    *envelopes: bytes,
+    most: int = 10,
+    most_bytes: int = MUCH,
+    unweighed: int = 10_000,
+) -> object:
+    return store.run(PUSH, (store.open, store.inbox), most, most_bytes, unweighed, *envelopes)
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +56,41 @@ def test_envelopes_that_do_not_all_fit_are_all_left_out(store: BareStore) -> Non
 def test_a_full_inbox_that_does_not_exist_yet_takes_nothing(store: BareStore) -> None:
     assert push(store, b"a", b"b", most=1) == FULL
     assert store.keys_left() == {store.open: "string"}
+
+
+def test_envelopes_that_weigh_too_much_are_all_left_out(store: BareStore) -> None:
+    assert push(store, bytes(20_000), most_bytes=50_000, unweighed=1) == 1
+    assert push(store, b"c", bytes(40_000), most_bytes=50_000, unweighed=1) == FULL
+    assert store.redis.lrange(store.inbox, 0, -1) == [bytes(20_000)]
+    assert push(store, b"c", most_bytes=50_000, unweighed=1) == 2
+
+
+def test_envelopes_that_alone_weigh_too_much_leave_nothing_behind(store: BareStore) -> None:
+    assert push(store, bytes(60_000), most_bytes=50_000, unweighed=0) == FULL
+    assert store.keys_left() == {store.open: "string"}
+
+
+def test_what_weighs_is_each_envelope_and_not_a_sample(store: BareStore) -> None:
+    push(store, *[b"light"] * 9)
+    push(store, *[bytes(9_000)] * 9, most=100)
+    assert push(store, b"a", most=100, most_bytes=60_000, unweighed=1) == FULL
+
+
+def test_a_short_inbox_is_not_weighed(store: BareStore) -> None:
+    assert push(store, bytes(60_000), most_bytes=50_000, unweighed=1) == 1
+
+
+def test_a_waiting_reader_does_not_see_what_is_taken_back(store: BareStore) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(
+            store.redis.blmove, store.inbox, store.inbox, 0, src="LEFT", dest="LEFT"
+        )
+        while not store.redis.info("clients")["blocked_clients"]:
+            pass
+        assert push(store, b"a", b"b", most=1) == FULL
+        assert not waiting.done()
+        push(store, b"c", most=1)
+        assert waiting.result(timeout=10) == b"c"
 
 
 def test_a_fenced_endpoint_receives_nothing(store: BareStore) -> None:

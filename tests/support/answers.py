@@ -10,6 +10,7 @@ from router.settings import RedisSettings
 from router.store.connect import Connector
 from router.store.link import Link
 from router.transport.outbox import Outbox
+from tests.support.rooms import room
 from tests.support.waiting import rounds
 
 SENDER = "sender.1"
@@ -20,7 +21,7 @@ class Answers:
 
     def __init__(self) -> None:
         link = Link(Connector("unix:///nowhere", RedisSettings()), "unused")
-        self.receipts = Receipts(Outbox(link, Keys("unused"), 10, 10), self._take)
+        self.receipts = Receipts(Outbox(link, Keys("unused"), room(10), 10), self._take)
         self.receipts.own = EndpointId(SENDER)
         self._answers: list[tuple[int, Answer, int]] = []
 

@@ -4,10 +4,11 @@
 -- KEYS  1 open   2 inbox   3 done
 -- ARGV  1 position of the batch's first envelope   2 how many to remove
 -- Returns 1; 0 if the head is elsewhere; -1 if the endpoint is fenced. Not 1: nothing was changed.
-if redis.call('EXISTS', KEYS[1]) == 0 then
+local found = redis.call('MGET', KEYS[1], KEYS[3])
+if not found[1] then
   return -1
 end
-if (redis.call('GET', KEYS[3]) or '0') ~= ARGV[1] then
+if (found[2] or '0') ~= ARGV[1] then
   return 0
 end
 redis.call('LTRIM', KEYS[2], ARGV[2], -1)

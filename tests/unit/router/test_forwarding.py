@@ -17,6 +17,7 @@ from router.store.link import Link
 from router.store.registry import Registry
 from router.transport.outbox import Outbox
 from tests.support.proxy import Fault, Proxy
+from tests.support.rooms import room
 from tests.support.waiting import eventually
 
 LEFT, N2, N3 = EndpointId("n1.aa"), EndpointId("n2.bb"), EndpointId("n3.cc")
@@ -39,7 +40,7 @@ class Cluster:
         self.redis = redis
         self.keys = keys
         self.registry = Registry(link, keys, RegistrySettings())
-        self.outbox = Outbox(link, keys, FULL_AT, 50_000)
+        self.outbox = Outbox(link, keys, room(FULL_AT), 50_000)
         self.forwarder = Forwarder(self.registry, self.outbox)
         redis.mset({keys.open(endpoint): b"said" for endpoint in (LEFT, N2, N3)})
 

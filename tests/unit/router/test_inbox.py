@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from router.codec import MAX_USERS_PER_ENVELOPE, MessageEnvelope, encode
 from router.errors import Unavailable
 from router.keys import Keys
-from router.model import EndpointId
+from router.model import MAX_USER_CHARACTERS, Confirm, EndpointId, UserId
 from router.settings import InboxSettings, RedisSettings
 from router.store import inbox as inbox_module
 from router.store import scripts
 from router.store import wire as wire_module
 from router.store.connect import Connector
-from router.store.inbox import Batch, InboxReader, pack_push
+from router.store.inbox import ENVELOPE_BYTES, Batch, InboxReader, Room, pack_push
 from tests.support.fake_store import OK, FakeStore
 from tests.support.proxy import Fault, Proxy
 from tests.support.waiting import eventually, rounds
@@ -91,15 +92,43 @@ def left(redis: Redis, keys: Keys, endpoint: EndpointId = ME) -> Any:
 
 
 def test_a_packed_push_is_one_command_for_one_slot(keys: Keys) -> None:
-    words = pack_push(keys, ME, 100, [b"a", b"b"]).split(b"\r\n")[2::2]
+    words = pack_push(keys, ME, Room(100, 2_000, 50), [b"a", b"b"]).split(b"\r\n")[2::2]
     assert words[2:] == [
         b"2",
         keys.open(ME).encode(),
         keys.inbox(ME).encode(),
         b"100",
+        b"2000",
+        b"50",
         b"a",
         b"b",
     ]
+
+
+def test_as_many_of_the_largest_envelopes_as_fit_are_not_weighed() -> None:
+    settings = InboxSettings(max_length=900, max_bytes=8 * 1024 * 1024)
+    room = Room.of(settings, 65_536)
+    assert (room.max_length, room.max_bytes) == (900, 8 * 1024 * 1024)
+    assert room.unweighed * (65_536 + ENVELOPE_BYTES) <= room.max_bytes
+    assert (room.unweighed + 1) * (65_536 + ENVELOPE_BYTES) > room.max_bytes
+
+
+def test_the_largest_envelope_beside_its_data_is_within_what_is_reckoned() -> None:
+    many = MAX_USERS_PER_ENVELOPE
+    widest = UserId("\U0001f600" * MAX_USER_CHARACTERS)
+    envelope = MessageEnvelope(
+        id="\U0001f600" * 128,
+        sender="n" * 128,
+        origin=widest,
+        confirm=max(Confirm),
+        hop=3,
+        sent_at=1.5,
+        expires_ms=2**50,
+        users=[widest] * many,
+        refs=[2**50] * many,
+        data=b"",
+    )
+    assert len(encode(envelope)) <= ENVELOPE_BYTES
 
 
 class TestReading:

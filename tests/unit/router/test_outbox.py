@@ -1,5 +1,6 @@
 """Group commit: what leaves together, in which order, and what became of each envelope."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,12 +12,13 @@ from router.model import EndpointId
 from router.settings import RedisSettings
 from router.store import scripts
 from router.store.connect import Connector
-from router.store.inbox import MAX_PUSH
+from router.store.inbox import MAX_PUSH, Room
 from router.store.link import Link
 from router.store.resp import pack
 from router.transport import outbox as outbox_module
 from router.transport.outbox import Outbox, Push
 from tests.support.proxy import Fault, Proxy
+from tests.support.rooms import room
 from tests.support.valkey import ValkeyServer, plain_client
 from tests.support.waiting import eventually, rounds
 from tests.unit.router.conftest import StrictLogs
@@ -36,7 +38,7 @@ async def link(shaky: Connector, logs: StrictLogs) -> AsyncIterator[Link]:
 
 @pytest.fixture
 def outbox(link: Link, keys: Keys) -> Outbox:
-    return Outbox(link, keys, inbox_length=10_000, limit=50_000)
+    return Outbox(link, keys, room(10_000), limit=50_000)
 
 
 @pytest.fixture(autouse=True)
@@ -106,6 +108,29 @@ class TestPushing:
         await eventually(lambda: len(results.all) == 50)
         assert pushes(redis) - before < 50
         assert [arg for arg, _ in results.all] == list(range(50))
+
+    async def test_who_sends_again_when_answered_shares_the_push_of_those_who_wait(
+        self, outbox: Outbox, redis: Redis, results: Results
+    ) -> None:
+        before = pushes(redis)
+        answered = outbox.post(N1, b"first")
+
+        async def again() -> None:
+            await answered
+            outbox.push(N1, b"again", results, "again")
+
+        async def waits_for_that() -> None:
+            await sender
+            outbox.push(N1, b"last", results, "last")
+
+        sender = asyncio.create_task(again())
+        follower = asyncio.create_task(waits_for_that())
+        await rounds(1)
+        outbox.push(N1, b"waiting", results, "waiting")
+        await eventually(lambda: len(results.all) == 3)
+        await follower
+        assert [arg for arg, _ in results.all] == ["waiting", "again", "last"]
+        assert pushes(redis) - before == 2
 
     async def test_the_order_per_endpoint_is_that_of_the_calls(
         self, outbox: Outbox, redis: Redis, keys: Keys, results: Results
@@ -197,17 +222,27 @@ class TestRefusals:
     async def test_a_full_inbox_takes_none_of_a_push(
         self, link: Link, keys: Keys, redis: Redis, results: Results
     ) -> None:
-        outbox = Outbox(link, keys, inbox_length=3, limit=100)
+        outbox = Outbox(link, keys, room(3), limit=100)
         for number in range(4):
             outbox.push(N1, b"x", results, number)
         await eventually(lambda: len(results.all) == 4)
         assert results.kinds == {Push.FULL}
         assert redis.exists(keys.inbox(N1)) == 0
 
+    async def test_an_inbox_that_weighs_too_much_takes_none_of_a_push(
+        self, link: Link, keys: Keys, redis: Redis, results: Results
+    ) -> None:
+        outbox = Outbox(link, keys, Room(1_000, max_bytes=100_000, unweighed=2), limit=100)
+        for number in range(4):
+            outbox.push(N1, bytes(60_000), results, number)
+            await eventually(lambda: len(results.all) == number + 1)  # noqa: B023
+        assert [result for _, result in results.all] == [Push.PUSHED] * 2 + [Push.FULL] * 2
+        assert redis.llen(keys.inbox(N1)) == 2
+
     async def test_a_full_outbox_says_so_at_once_and_has_room_again_later(
         self, link: Link, keys: Keys, results: Results
     ) -> None:
-        outbox = Outbox(link, keys, inbox_length=100, limit=3)
+        outbox = Outbox(link, keys, room(100), limit=3)
         for number in range(5):
             outbox.push(N1, b"x", results, number)
         assert results.all == [(3, Push.FULL), (4, Push.FULL)]
@@ -230,7 +265,7 @@ class TestRefusals:
             client.set(keys.open(N1), b"1")
             link = Link(Connector(own_server.url, hasty), "outbox")
             await link.open()
-            outbox = Outbox(link, keys, inbox_length=10, limit=10)
+            outbox = Outbox(link, keys, room(10), limit=10)
             client.config_set("maxmemory", "1")
             assert await outbox.post(N1, b"a") is Push.FULL
             client.config_set("maxmemory", "0")
@@ -266,7 +301,7 @@ class TestForgottenScripts:
             return pack("EVALSHA", "0" * 40, 0)
 
         monkeypatch.setattr(outbox_module, "pack_push", packed)
-        outbox = Outbox(link, keys, inbox_length=10, limit=10)
+        outbox = Outbox(link, keys, room(10), limit=10)
         assert await outbox.post(N1, b"a") is Push.REFUSED
         assert "NOSCRIPT" in outbox.error
 
@@ -369,7 +404,7 @@ class TestLosses:
     async def test_what_was_lost_or_unsent_no_longer_takes_up_room(
         self, link: Link, keys: Keys, proxy: Proxy
     ) -> None:
-        outbox = Outbox(link, keys, inbox_length=100, limit=2)
+        outbox = Outbox(link, keys, room(100), limit=2)
         proxy.when(PUSH_SHA, Fault.LOSE_REPLY)
         assert {await f for f in [outbox.post(N1, b"a"), outbox.post(N1, b"b")]} == {Push.LOST}
         await eventually(lambda: link.up)

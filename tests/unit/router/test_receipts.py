@@ -13,6 +13,7 @@ from router.receipts import Receipts
 from router.store.link import Link
 from router.transport.outbox import Outbox
 from tests.support.proxy import Proxy
+from tests.support.rooms import room
 from tests.support.waiting import eventually, rounds
 
 ME, BOB, EVE = EndpointId("n1.aa"), EndpointId("send.bb"), EndpointId("send.cc")
@@ -40,7 +41,7 @@ def opened(redis: Redis, keys: Keys) -> None:
 
 @pytest.fixture
 def receipts(plain_link: Link, keys: Keys, local: Local) -> Receipts:
-    found = Receipts(Outbox(plain_link, keys, 10, 10), local)
+    found = Receipts(Outbox(plain_link, keys, room(10), 10), local)
     found.own = ME
     return found
 
@@ -115,7 +116,7 @@ async def test_a_sender_that_is_gone_or_full_is_no_trouble(
 async def test_while_the_store_is_away_they_are_counted_and_gone(
     shaky_link: Link, keys: Keys, local: Local, proxy: Proxy
 ) -> None:
-    receipts = Receipts(Outbox(shaky_link, keys, 10, 10), local)
+    receipts = Receipts(Outbox(shaky_link, keys, room(10), 10), local)
     await proxy.refuse()
     await eventually(lambda: not shaky_link.up)
     receipts.add(BOB, 1, Answer.WRITTEN, 1)

@@ -29,6 +29,7 @@ from router.store.link import Link
 from router.store.registry import Registry
 from router.transport.outbox import Outbox
 from tests.support.proxy import Fault, Proxy
+from tests.support.rooms import room
 from tests.support.waiting import eventually, rounds
 from tests.unit.router.conftest import StrictLogs
 
@@ -93,7 +94,7 @@ class World:
         self.keys = keys
         self.redis = redis
         self.registry = Registry(link, keys, RegistrySettings())
-        outbox = Outbox(link, keys, 100, 1_000)
+        outbox = Outbox(link, keys, room(100), 1_000)
         self.taken: list[int] = []
         self.receipts = Receipts(outbox, self.taken.extend)
         self.fenced = 0

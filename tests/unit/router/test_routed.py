@@ -23,6 +23,7 @@ from router.transport.base import Delivery
 from router.transport.outbox import Outbox
 from router.transport.routed import RoutedTransport
 from tests.support.proxy import Fault, Proxy, Way
+from tests.support.rooms import room
 from tests.support.waiting import eventually, rounds
 from tests.unit.router.conftest import StrictLogs
 
@@ -49,7 +50,7 @@ class World:
         settings = RegistrySettings()
         self.registry = Registry(link, keys, settings)
         self.routes = RouteTable(look_ups, keys, settings)
-        outbox = Outbox(link, keys, INBOX_LENGTH, 50_000)
+        outbox = Outbox(link, keys, room(INBOX_LENGTH), 50_000)
         self.mailbox = Mailbox(link, keys, MailboxSettings())
         self.transport = RoutedTransport(
             link, self.routes, self.registry, self.mailbox, outbox, self._changed

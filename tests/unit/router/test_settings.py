@@ -106,6 +106,10 @@ class TestRefusals:
             ("[node]\nport = 70000", "node.port: should be less than or equal to 65535"),
             ("[redis]\nurl = 'http://x'", 'redis.url is "embedded" or starts with redis://'),
             ("[redis]\nappend_fsync = 'maybe'", "redis.append_fsync: should be 'always'"),
+            (
+                "[inbox]\nmax_bytes = 5_000_000\n[node]\nmax_message_bytes = 2_000_000",
+                "inbox.max_bytes (5000000) must be at least 4 x node.max_message_bytes (2000000)",
+            ),
             ("[lease]\nttl_s = 5.0", "lease.ttl_s (5) must be above 2 x lease.heartbeat_s (2.5)"),
             ("[node]\nhost = '0.0.0.0'", 'auth.mode = "dev" lets anybody be anyone'),
             ("[node]\nname = 'a b'", "node.name"),
