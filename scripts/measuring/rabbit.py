@@ -27,7 +27,7 @@ PROGRAMS = (
 _HOST = "127.0.0.1"
 _GREETING = b"AMQP\x00\x00\x09\x01"
 _START_SECONDS = 60.0
-_ANSWER_SECONDS = 5.0
+_ANSWER_SECONDS = 0.5
 _LOOK_SECONDS = 0.05
 _STOP_SECONDS = 10.0
 _TAIL_CHARACTERS = 1500
@@ -91,6 +91,22 @@ class Rabbit:
         Raises:
             ServerFailed: it does not start.
         """
+        self.launch()
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                while not self.answers():
+                    if self.ended():
+                        raise ServerFailed(f"RabbitMQ ended at once: {self._said()}")
+                    await asyncio.sleep(_LOOK_SECONDS)
+        except TimeoutError as exc:
+            raise ServerFailed(f"RabbitMQ did not answer in time: {self._said()}") from exc
+
+    def launch(self) -> None:
+        """Start it and do not wait.
+
+        Raises:
+            ServerFailed: it is not installed.
+        """
         program = find_program()
         if program is None:
             raise ServerFailed("RabbitMQ is missing (Debian: apt install rabbitmq-server)")
@@ -102,14 +118,20 @@ class Rabbit:
             self._mapper = self._spawn(command, program)
         (self._folder / "plugins").write_text("[].", encoding="utf-8")
         self._broker = self._spawn([str(program)], program)
-        try:
-            async with asyncio.timeout(_START_SECONDS):
-                while not await self._answers():
-                    if self._broker.poll() is not None:
-                        raise ServerFailed(f"RabbitMQ ended at once: {self._said()}")
-                    await asyncio.sleep(_LOOK_SECONDS)
-        except TimeoutError as exc:
-            raise ServerFailed(f"RabbitMQ did not answer in time: {self._said()}") from exc
+
+    def ended(self) -> bool:
+        """Say whether it has ended by itself, or was never launched."""
+        return self._broker is None or self._broker.poll() is not None
+
+    def answers(self) -> bool:
+        """Say whether it speaks AMQP now."""
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((_HOST, self._ports[0]), _ANSWER_SECONDS) as probe,
+        ):
+            probe.sendall(_GREETING)
+            return bool(probe.recv(1))
+        return False
 
     async def restart(self, away_s: float) -> None:
         """Kill it, and start it again at the same address after `away_s`. Raises as `start`."""
@@ -160,18 +182,6 @@ class Rabbit:
             "RABBITMQ_CONF_ENV_FILE": f"{folder}/environment",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ("-kernel inet_dist_use_interface {127,0,0,1}"),
         }
-
-    async def _answers(self) -> bool:
-        """Say whether it speaks AMQP now."""
-        with contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                reader, writer = await asyncio.open_connection(_HOST, self._ports[0])
-                try:
-                    writer.write(_GREETING)
-                    return bool(await reader.read(1))
-                finally:
-                    writer.close()
-        return False
 
     def _said(self) -> str:
         log = self._folder / "log"

@@ -11,10 +11,10 @@ from router.codec import MAX_USERS_PER_ENVELOPE
 from router.errors import Unavailable, Unsupported
 from router.model import Confirm, EndpointId, Outcome, Session, SessionId, UserId
 from router.store.embedded import EmbeddedServer
+from scripts.measuring.rabbit import Rabbit
 from tests.support.cluster import fast_settings
 from tests.support.endpoints import Endpoint, Endpoints, endpoints
 from tests.support.proxy import Proxy
-from tests.support.rabbit import RabbitServer
 from tests.support.waiting import eventually
 
 MODES: Final = ("routed", "routed, not cached", "channel", "broadcast", "fanout")
@@ -32,7 +32,7 @@ async def world(
     name, _, cached = mode.partition(", ")
     delivery: dict[str, Any] = {"mode": name, "timeout_s": 5.0}
     if name == "fanout":
-        rabbit: RabbitServer = request.getfixturevalue("rabbit")
+        rabbit: Rabbit = request.getfixturevalue("rabbit")
         delivery["amqp_url"] = rabbit.url
     registry = {"prefix": prefix, "cache": not cached}
     settings = fast_settings(prefix, registry=registry, delivery=delivery)

@@ -17,10 +17,11 @@ from router.model import Outcome
 from router.store.embedded import EmbeddedServer
 from router.transport import broker
 from router.transport.fanout import FanoutTransport
+from scripts.measuring.rabbit import Rabbit
 from tests.support.cli import Answer, call
 from tests.support.clients import Client
 from tests.support.cluster import Cluster, fields_of
-from tests.support.rabbit import RabbitServer
+from tests.support.rabbit import START_S
 from tests.support.waiting import eventually
 
 MODES: Final = ("channel", "broadcast", "fanout")
@@ -41,7 +42,7 @@ def quick_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def delivery(mode: str, request: pytest.FixtureRequest) -> dict[str, Any]:
     if mode != "fanout":
         return {"mode": mode}
-    rabbit: RabbitServer = request.getfixturevalue("rabbit")
+    rabbit: Rabbit = request.getfixturevalue("rabbit")
     return {"mode": mode, "amqp_url": rabbit.url}
 
 
@@ -201,14 +202,14 @@ async def test_after_a_restart_of_the_store_all_users_are_reachable_again(
 
 
 async def test_after_a_restart_of_the_broker_all_users_are_reachable_again(
-    request: pytest.FixtureRequest, store: EmbeddedServer, rabbit: RabbitServer
+    request: pytest.FixtureRequest, store: EmbeddedServer, rabbit: Rabbit
 ) -> None:
     settings = delivery("fanout", request)
     async with Cluster(store.address.url, nodes=2, delivery=settings) as cluster:
         clients = [await cluster.connect(number, f"u{number}") for number in range(2)]
         async with cluster.router() as router, cluster.router() as late:
             await reachable(clients[0], router.send)
-            rabbit.stop()
+            rabbit.kill()
 
             async def refused() -> bool:
                 try:
@@ -226,7 +227,8 @@ async def test_after_a_restart_of_the_broker_all_users_are_reachable_again(
             status, problem = await ask(cluster, "POST", "/api/v1/users/u0/messages", {"data": 1})
             assert (status, problem["code"]) == (503, "unavailable")
             assert (await ask(cluster, "GET", "/api/v1/users/u0"))[1]["online"]
-            await asyncio.to_thread(rabbit.start)
+            rabbit.launch()
+            await eventually(rabbit.answers, START_S)
             for client in clients:
                 await reachable(client, router.send)
             await reachable(clients[0], late.send)
