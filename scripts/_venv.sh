@@ -2,6 +2,7 @@
 #
 #   source scripts/_venv.sh
 #   make_venv runtime     what Switchboard runs on: requirements.txt, and Switchboard itself
+#   make_venv fanout      that, and the client of RabbitMQ: requirements-fanout.txt
 #   make_venv dev         that, and what its tests and checks need: requirements-dev.txt
 #
 # PYTHON names the interpreter to use; without it a usual one is looked for.
@@ -98,8 +99,9 @@ make_venv() {
     local kind=$1 lists
     case $kind in
         runtime) lists=requirements.txt ;;
-        dev) lists="requirements.txt requirements-dev.txt" ;;
-        *) die "make_venv: runtime or dev, not '$kind'" ;;
+        fanout) lists="requirements.txt requirements-fanout.txt" ;;
+        dev) lists="requirements.txt requirements-fanout.txt requirements-dev.txt" ;;
+        *) die "make_venv: runtime, fanout or dev, not '$kind'" ;;
     esac
     python=$(find_python)
     # The lock belongs to the open file 9: it lasts until we close it, and ends with us.
@@ -121,8 +123,8 @@ make_venv() {
 }
 
 fill_venv() {
-    local list=requirements.txt
-    if [ "$1" = dev ]; then list=requirements-dev.txt; fi
+    local list=requirements-$1.txt
+    if [ "$1" = runtime ]; then list=requirements.txt; fi
     say "Installing $list ..."
     install -r "$list"
     say "Installing switchboard ..."
