@@ -172,6 +172,9 @@ class Node:
             return "the store is not available"
         if not self.member.endpoint.alive:
             return "the node's lease has ended"
+        failing = self.member.services.failing()
+        if failing:
+            return f"{' and '.join(failing)} ended unexpectedly and will be started again"
         return None
 
     async def stop(self) -> None:
@@ -255,6 +258,7 @@ def _make_rescuer(member: Member) -> Rescuer:
         member.dead,
         member.endpoint,
         member.settings.lease,
+        member.services,
     )
 
 

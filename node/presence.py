@@ -55,21 +55,20 @@ class Presence:
         # Routes that are wrong by now: of sessions that left while the store was away, and of open
         # ones under an epoch that has ended. They are removed when all is registered again.
         self._ghosts: set[tuple[ClientSession, EndpointId]] = set()
-        self._sweeper: asyncio.Task[None] | None = None
+        self._sweeper = member.services.add("sweep", self._sweep_forever)
         self._again: asyncio.Task[None] | None = None
         self.failures = 0
 
     def start(self) -> None:
         """Begin to refresh and to ping."""
-        self._sweeper = asyncio.create_task(self._sweep_forever(), name="sweep")
+        self._sweeper.start()
 
     async def stop(self, deadline_s: float) -> None:
         """Stop refreshing; let what is under way (the last goodbyes) finish."""
-        background = [task for task in (self._sweeper, self._again) if task is not None]
-        for task in background:
-            task.cancel()
-        if background:
-            await asyncio.wait(background)
+        await self._sweeper.stop()
+        if self._again is not None:
+            self._again.cancel()
+            await asyncio.wait([self._again])
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=deadline_s)
 

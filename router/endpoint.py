@@ -11,6 +11,7 @@ import structlog
 from router.codec import Lease
 from router.errors import SwitchboardError
 from router.model import EndpointId
+from router.service import Services
 from router.settings import LeaseSettings
 from router.store.clock import StoreClock
 from router.store.lease import Leases
@@ -32,6 +33,7 @@ class EndpointKeeper:
         clock: set from each heartbeat's answer.
         describe: returns what to say of this process.
         on_epoch: awaited with each new endpoint id, before anything else is done under it.
+        services: gets the heartbeat; None when nobody looks at it.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class EndpointKeeper:
         clock: StoreClock,
         describe: Callable[[], Lease],
         on_epoch: Callable[[EndpointId], Awaitable[None]],
+        services: Services | None = None,
     ) -> None:
         self._leases = leases
         self._settings = settings
@@ -50,7 +53,7 @@ class EndpointKeeper:
         self._name = ""
         self._now = asyncio.Event()
         self._beaten_at = -math.inf
-        self._task: asyncio.Task[None] | None = None
+        self._heartbeat = (services or Services()).add("heartbeat", self._beat_forever)
         self.id: EndpointId | None = None
         self.epochs = 0
 
@@ -72,7 +75,7 @@ class EndpointKeeper:
         except BaseException:  # a cancelled caller, too: the next one must begin afresh
             self.id = None
             raise
-        self._task = asyncio.create_task(self._beat_forever(), name=f"heartbeat {name}")
+        self._heartbeat.start()
 
     def check_now(self) -> None:
         """Beat at once: something suggests that the endpoint is fenced, or the store is back."""
@@ -80,10 +83,7 @@ class EndpointKeeper:
 
     async def stop(self) -> None:
         """Stop the heartbeat; the lease ends by itself, or by `close`."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
+        await self._heartbeat.stop()
 
     async def close(self) -> int:
         """End the endpoint if its inbox is empty; see `Leases.close`."""

@@ -18,6 +18,7 @@ from router.model import EndpointId
 from router.receipts import Receipts
 from router.receiving import Receiver
 from router.sending import Sending
+from router.service import Services
 from router.settings import Settings
 from router.store.clock import StoreClock
 from router.store.connect import Connector, check_version, rights_probe
@@ -73,7 +74,8 @@ class Member:
         self._on_store_back = on_store_back
         self._opened = False
         self._joining = asyncio.Lock()
-        connector = Connector(url, settings.redis)
+        self.services = Services()
+        connector = Connector(url, settings.redis, self.services)
         self.clock = StoreClock()
         self.link = Link(connector, "commands", on_up=self._link_up)
         self.registry = Registry(self.link, self.keys, settings.registry)
@@ -85,7 +87,7 @@ class Member:
         self.sending = Sending(self.clock, waiting)
         self.receipts = Receipts(self.outbox, self.sending.receipts)
         self.endpoint = EndpointKeeper(
-            self.leases, settings.lease, self.clock, describe, self._epoch
+            self.leases, settings.lease, self.clock, describe, self._epoch, self.services
         )
         self.dead = DeadLetters(self.link, self.keys)
         self.forwarder = Forwarder(self.registry, self.outbox)

@@ -19,6 +19,7 @@ from router.errors import DecodeError, SwitchboardError
 from router.forwarding import Forwarder
 from router.model import EndpointId, SessionId, UserId
 from router.receipts import Receipts
+from router.service import Services
 from router.settings import LeaseSettings
 from router.store.lease import Leases
 from router.store.remains import TOKEN_TTL_MS, Remains, Salvage
@@ -75,6 +76,7 @@ class Rescuer:
         dead: keeps what has been rescued too often.
         endpoint: our own claim to be alive.
         settings: the TTL of a lease.
+        services: gets the loop; None when nobody looks at it.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Rescuer:
         dead: DeadLetters,
         endpoint: EndpointKeeper,
         settings: LeaseSettings,
+        services: Services | None = None,
     ) -> None:
         self._leases = leases
         self._remains = remains
@@ -100,20 +103,17 @@ class Rescuer:
         self._suspects: set[EndpointId] = set()
         self._own: list[EndpointId] = []
         self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._looking = (services or Services()).add("rescue", self._look_forever)
         self.rescued = 0
         self.failures = 0
 
     def start(self) -> None:
         """Begin to look."""
-        self._task = asyncio.create_task(self._look_forever(), name="rescue")
+        self._looking.start()
 
     async def stop(self) -> None:
         """Stop; what is half done is followed up by another node."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
+        await self._looking.stop()
 
     def store_was_away(self) -> None:
         """Leases ended because nobody could renew them: fence nobody for one TTL."""
@@ -128,6 +128,19 @@ class Rescuer:
         self.store_was_away()
         self._own.append(endpoint)
         self._wake.set()
+
+    async def take_over(self, endpoint: EndpointId) -> bool:
+        """Rescue one endpoint now: our own, whose lease we have ended, when we leave.
+
+        Returns:
+            Whether it was ours to rescue.
+
+        Raises:
+            Unavailable, StoreRefused: the store is away or refuses; somebody else goes on.
+
+        Cancel-safe: the same.
+        """
+        return await self._rescue(endpoint)
 
     async def _look_forever(self) -> None:
         while True:

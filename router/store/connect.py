@@ -15,6 +15,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from router.errors import StoreRefused, SwitchboardError, Unavailable
 from router.keys import Keys
 from router.model import EndpointId, UserId
+from router.service import Services
 from router.settings import RedisSettings
 from router.store.resp import pack
 
@@ -27,9 +28,11 @@ class Connector:
     Args:
         url: `redis://`, `rediss://` or `unix://`, with its password.
         settings: time limits.
+        services: gets the loops that keep these connections up; None when nobody looks at them.
     """
 
-    def __init__(self, url: str, settings: RedisSettings) -> None:
+    def __init__(self, url: str, settings: RedisSettings, services: Services | None = None) -> None:
+        self.services = services or Services()
         self.address = printable_address(url)
         self.reply_timeout_s = settings.reply_timeout_s
         self._pool = ConnectionPool.from_url(

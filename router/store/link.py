@@ -61,7 +61,7 @@ class Link:
         self._reply_timeout_s = reply_timeout_s or connector.reply_timeout_s
         self._wire: Wire | None = None
         self._lost = asyncio.Event()
-        self._keeper: asyncio.Task[None] | None = None
+        self._keeper = connector.services.add(f"link {name}", self._keep)
         self._reason = "not connected yet"
 
     @property
@@ -81,14 +81,11 @@ class Link:
             Unavailable, StoreRefused: the first connection failed; nothing is left running.
         """
         await self._connect()
-        self._keeper = asyncio.create_task(self._keep(), name=f"link {self._name}")
+        self._keeper.start()
 
     async def close(self) -> None:
         """Close the connection; what still waits for replies is told that they are lost."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
-            self._keeper = None
+        await self._keeper.stop()
         if self._wire is not None:
             await self._end(self._wire, "closed by us")
 

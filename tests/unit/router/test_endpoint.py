@@ -95,7 +95,7 @@ class TestOpening:
         with pytest.raises(Unavailable):
             await keeper.open("n1")
         assert keeper.id is None
-        assert not [task for task in asyncio.all_tasks() if task.get_name() == "heartbeat n1"]
+        assert not [task for task in asyncio.all_tasks() if task.get_name() == "heartbeat"]
 
     async def test_an_epoch_its_owner_could_not_take_up_is_not_ours(
         self, keeper: EndpointKeeper, owner: Owner
