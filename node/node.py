@@ -13,6 +13,7 @@ from tornado.netutil import bind_sockets
 
 from node.acknowledging import Acknowledging
 from node.auth import Authenticate, dev_authenticate, dev_origin
+from node.canary import Canary
 from node.delivery import NodeDelivery
 from node.disconnects import STOPPING
 from node.frames import OutFrame, Welcome
@@ -21,7 +22,10 @@ from node.handlers.problem import NotFound
 from node.handlers.ws import ClientHandler, WebSocketContext
 from node.hub import Hub
 from node.inbound import Inbound
+from node.isolation import Isolation
+from node.peers import Peers
 from node.presence import Presence
+from node.pulse import Pulse
 from node.rates import Rate
 from node.replay import Replays
 from node.session import ClientSession
@@ -90,6 +94,7 @@ class Node:
             check_s=settings.node.ping_interval_s,
         )
         self.rescuer = _make_rescuer(self.member)
+        self._watch_over()
         self._sockets = WebSocketContext(
             authenticate=authenticate or dev_authenticate,
             origin_allowed=dev_origin,
@@ -99,6 +104,15 @@ class Node:
             on_ack=self._acknowledged,
             max_waiting_bytes=settings.node.max_waiting_bytes,
         )
+
+    def _watch_over(self) -> None:
+        """Make what looks after this node from within."""
+        member, wanted = self.member, self._settings.node
+        peers = Peers(member.leases, lambda: member.endpoint.id)
+        self.canary = Canary(member)
+        self.isolation = Isolation(member, self.hub, peers, wanted.isolated_s)
+        late_s = self._settings.lease.ttl_s / 2
+        self.pulse = Pulse(member.services, late_s, member.endpoint.check_now)
 
     @classmethod
     async def start(
@@ -127,6 +141,9 @@ class Node:
             raise
         self.presence.start()
         self.rescuer.start()
+        self.canary.start()
+        self.isolation.start()
+        self.pulse.start()
 
     def routes(self) -> list[Any]:
         """Return the Tornado routes of the WebSocket and the API; `/` is left to you."""
@@ -175,6 +192,8 @@ class Node:
         failing = self.member.services.failing()
         if failing:
             return f"{' and '.join(failing)} ended unexpectedly and will be started again"
+        if self.canary.silent:
+            return "what is sent to this node does not come through its inbox"
         return None
 
     async def stop(self) -> None:
@@ -193,6 +212,9 @@ class Node:
         leaving = list(self.hub)
         for session in leaving:
             session.close(STOPPING, after_ms=random.randint(0, _GOODBYE_SPREAD_MS))
+        await self.canary.stop()
+        await self.isolation.stop()
+        await self.pulse.stop()
         await self.rescuer.stop()
         await self.replays.stop()
         await self.presence.stop(deadline_s / 2)

@@ -92,6 +92,14 @@ class Receiver:
         self._endpoint = endpoint
         await self._reader.open(endpoint)
 
+    def restart(self, reason: str) -> None:
+        """Read the inbox anew, from its head; what was not dealt with comes again.
+
+        Args:
+            reason: for the log.
+        """
+        self._reader.again(reason)
+
     async def close(self) -> None:
         """Stop reading; a batch that is not done with stays in the inbox."""
         await self._reader.close()

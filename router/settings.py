@@ -118,6 +118,7 @@ class NodeSettings(Section):
     max_waiting_bytes: Count = 262_144
     ping_interval_s: Seconds = 20.0
     stop_s: Seconds = 10.0
+    isolated_s: Seconds = 15.0
 
 
 class AuthSettings(Section):

@@ -3,13 +3,14 @@
 import asyncio
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from router.aio import Router
 from router.errors import SwitchboardError, Unavailable
 from router.model import Outcome, UserId
+from router.settings import InboxSettings, LeaseSettings, NodeSettings
 from router.store.embedded import EmbeddedServer
 from tests.support.clients import Client
 from tests.support.cluster import Cluster, fields_of
@@ -216,3 +217,48 @@ async def everything(client: Client) -> list[int]:
     while (frame := await client.read())["type"] == "message":
         got.append(frame["data"])
     return got
+
+
+@pytest.mark.long
+@pytest.mark.timeout(120)
+async def test_ten_seconds_without_a_store_with_the_settings_as_they_come(
+    own_store: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # the pauses between reconnects, too
+    async with Cluster(
+        own_store.address.url,
+        nodes=4,
+        lease=LeaseSettings().model_dump(),
+        inbox=InboxSettings().model_dump(),
+        node={"isolated_s": NodeSettings().isolated_s},
+    ) as cluster:
+        clients = [await cluster.connect(n % 4, f"u{n}") for n in range(100)]
+        async with cluster.router() as router:
+            await router.join()
+            await store_stops(own_store, cluster, router)
+            give_up_at = asyncio.get_running_loop().time() + 10.0
+            while asyncio.get_running_loop().time() < give_up_at:
+                with pytest.raises(Unavailable):
+                    await router.send("u1", 1, timeout=1.0)
+                await asyncio.sleep(0.05)
+            await store_starts(own_store, wiped=False)
+
+            async def all_reached() -> bool:
+                sends = (router.send(f"u{n}", "back", timeout=1.0) for n in range(100))
+                results = await asyncio.gather(*sends)
+                return all(result.outcome is Outcome.DELIVERED for result in results)
+
+            async with asyncio.timeout(10.0):  # the promise
+                await all_well(cluster, clients)
+                await until_it_works(all_reached)
+        assert [node.isolation.sent_away for node in cluster.nodes] == [0] * 4
+
+
+async def until_it_works(attempt: Callable[[], Awaitable[bool]]) -> None:
+    async def so() -> bool:
+        try:
+            return await attempt()
+        except Unavailable:
+            return False
+
+    await eventually(so)

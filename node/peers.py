@@ -1,0 +1,91 @@
+"""The other nodes, as one of them sees them: in the registry, and face to face."""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError
+
+from router.model import EndpointId
+from router.store.lease import Leases
+
+_CONNECT_S: Final = 1.0
+_ANSWER_S: Final = 2.0
+_ASKED: Final = 3
+
+
+async def readiness(url: str) -> bool | None:
+    """Ask a node whether it would take sessions now.
+
+    Args:
+        url: its address, with a slash at the end.
+
+    Returns:
+        Its answer; None when nobody answers.
+    """
+    try:
+        answer = await AsyncHTTPClient().fetch(
+            f"{url}readyz",
+            raise_error=False,
+            connect_timeout=_CONNECT_S,
+            request_timeout=_ANSWER_S,
+        )
+    except (HTTPClientError, OSError):
+        return None
+    return None if answer.code == 599 else answer.code == 200
+
+
+def url_of(address: str) -> str:
+    """Return the URL of a node's page from the `host:port` of its lease."""
+    host, _, port = address.rpartition(":")
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def better_there(answers: Sequence[bool | None]) -> bool:
+    """Say whether sessions of a node without store are better off elsewhere.
+
+    Yes if some other node would take them. No if those that answer have no store either: then it
+    is the store that is away, and the sessions may as well wait where they are. Yes, too, if no
+    node answers at all: then it is this one that is cut off from the others.
+
+    Args:
+        answers: of other nodes to `readiness`; none when there are no others.
+    """
+    if any(answers):
+        return True
+    return bool(answers) and all(answer is None for answer in answers)
+
+
+class Peers:
+    """The nodes beside this one.
+
+    Args:
+        leases: the endpoints in the store.
+        own: returns this node's endpoint.
+    """
+
+    def __init__(self, leases: Leases, own: Callable[[], EndpointId | None]) -> None:
+        self._leases = leases
+        self._own = own
+        self._addresses: list[str] = []
+
+    async def look(self) -> bool:
+        """Look into the registry; return whether another node lives that is not leaving.
+
+        Raises:
+            Unavailable, StoreRefused: the store is away or refuses.
+        """
+        endpoints = await self._leases.describe(await self._leases.ids())
+        self._addresses = [
+            endpoint.address
+            for endpoint in endpoints
+            if (endpoint.role, endpoint.state) == ("node", "live")
+            and endpoint.endpoint != self._own()
+        ]
+        return bool(self._addresses)
+
+    async def better_there(self) -> bool:
+        """Ask some of the nodes last seen, without the store; see `better_there` above."""
+        asked = random.sample(self._addresses, min(_ASKED, len(self._addresses)))
+        return better_there(await asyncio.gather(*(readiness(url_of(each)) for each in asked)))
