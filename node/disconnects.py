@@ -22,6 +22,7 @@ class Disconnect:
 STOPPING: Final = Disconnect(1001, "node stopping", reconnect=True)
 POLICY: Final = Disconnect(1008, "too many frames that make no sense", reconnect=False)
 TOO_LARGE: Final = Disconnect(1009, "message too large", reconnect=True)
+DRAIN: Final = Disconnect(1012, "drain", reconnect=True)
 TRY_ANOTHER: Final = Disconnect(1013, "try another node", reconnect=True)
 SLOW: Final = Disconnect(4408, "slow consumer", reconnect=True)
 KICKED: Final = Disconnect(4410, "kicked", reconnect=False)

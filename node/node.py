@@ -2,11 +2,8 @@
 
 import asyncio
 import os
-import random
-from collections.abc import Sequence
 from typing import Any, Final, Self
 
-import structlog
 import tornado.web
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
@@ -15,7 +12,7 @@ from node.acknowledging import Acknowledging
 from node.auth import Authenticate, dev_authenticate, dev_origin
 from node.canary import Canary
 from node.delivery import NodeDelivery
-from node.disconnects import STOPPING
+from node.drain import Drain
 from node.frames import OutFrame, Welcome
 from node.handlers import api, pages
 from node.handlers.problem import NotFound
@@ -39,12 +36,8 @@ from router.settings import Settings
 from router.store.address import resolve
 from router.store.remains import Remains
 
-_GOODBYE_SPREAD_MS: Final = 2_000
-_LAST_PROOFS_S: Final = 1.0
-_PROOF_POLL_S: Final = 0.01
 # Requests are small but for a list of recipients; sockets have a limit of their own.
 _HEADER_BYTES: Final = 16_384
-_log = structlog.get_logger()
 
 
 class Node:
@@ -65,7 +58,6 @@ class Node:
         self, settings: Settings, url: str, authenticate: Authenticate | None = None
     ) -> None:
         self._settings = settings
-        self._stopping = False
         self._server: HTTPServer | None = None
         self._received = Rate()
         self._delivered = Rate()
@@ -106,13 +98,23 @@ class Node:
         )
 
     def _watch_over(self) -> None:
-        """Make what looks after this node from within."""
+        """Make what looks after this node from within, and what ends it in order."""
         member, wanted = self.member, self._settings.node
         peers = Peers(member.leases, lambda: member.endpoint.id)
         self.canary = Canary(member)
         self.isolation = Isolation(member, self.hub, peers, wanted.isolated_s)
         late_s = self._settings.lease.ttl_s / 2
         self.pulse = Pulse(member.services, late_s, member.endpoint.check_now)
+        self.drain = Drain(
+            member,
+            self.hub,
+            peers,
+            self.presence,
+            self.replays,
+            self.acknowledging,
+            self.rescuer,
+            drain_s=wanted.drain_s,
+        )
 
     @classmethod
     async def start(
@@ -183,8 +185,8 @@ class Node:
 
     def not_ready(self) -> str | None:
         """Return why no new session should come here; None when they may."""
-        if self._stopping:
-            return "the node is stopping"
+        if self.drain.begun:
+            return "the node is draining"
         if not self.member.link.up:
             return "the store is not available"
         if not self.member.endpoint.alive:
@@ -196,35 +198,25 @@ class Node:
             return "what is sent to this node does not come through its inbox"
         return None
 
-    async def stop(self) -> None:
-        """Leave the cluster, within `node.stop_s`.
+    async def stop(self, *, all_leave: bool = False) -> None:
+        """Leave the cluster, within `node.drain_s`; see `Drain.run`. Then disconnect.
 
-        1. Not ready; no new connections.
-        2. Goodbye to every session, with a moment to return elsewhere, and its route removed;
-           a moment for the last proofs of receipt.
-        3. Deal with what is left in the inbox, then close it and delete the lease.
-        4. Disconnect from the store.
+        Args:
+            all_leave: every other node leaves, too, so sessions need not be spread over time.
         """
-        deadline_s = self._settings.node.stop_s
-        self._stopping = True
-        if self._server is not None:
-            self._server.stop()
-        leaving = list(self.hub)
-        for session in leaving:
-            session.close(STOPPING, after_ms=random.randint(0, _GOODBYE_SPREAD_MS))
         await self.canary.stop()
         await self.isolation.stop()
-        await self.pulse.stop()
-        await self.rescuer.stop()
+        await self.drain.run(self._stop_listening, all_leave=all_leave)
+        await self.rescuer.stop()  # again, for a drain that ran out of time
         await self.replays.stop()
-        await self.presence.stop(deadline_s / 2)
-        await _last_proofs(leaving, min(_LAST_PROOFS_S, deadline_s / 4))
-        await self.acknowledging.finish(deadline_s / 8)
-        left = await self.member.leave(deadline_s / 4)
-        if left:
-            _log.warning("envelopes were left in the inbox", count=left)
+        await self.presence.stop(0.0)
+        await self.pulse.stop()
         await self.close_server()
         await self.member.close()
+
+    def _stop_listening(self) -> None:
+        if self._server is not None:
+            self._server.stop()
 
     async def close_server(self) -> None:
         """Stop listening and close what HTTP connections are left."""
@@ -254,7 +246,7 @@ class Node:
             role="node",
             pid=os.getpid(),
             address=self.address,
-            state="draining" if self._stopping else "live",
+            state="draining" if self.drain.begun else "live",
             sessions=len(self.hub),
             received=received,
             delivered=delivered,
@@ -282,14 +274,3 @@ def _make_rescuer(member: Member) -> Rescuer:
         member.settings.lease,
         member.services,
     )
-
-
-async def _last_proofs(sessions: Sequence[ClientSession], deadline_s: float) -> None:
-    """Let clients that were told goodbye prove what they have received; then ask no longer."""
-    try:
-        async with asyncio.timeout(deadline_s):
-            while any(session.unproved for session in sessions):
-                await asyncio.sleep(_PROOF_POLL_S)
-    except TimeoutError:
-        for session in sessions:
-            session.gone()

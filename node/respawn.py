@@ -8,6 +8,8 @@ from router.errors import InvalidRequest
 
 FIRST_DELAY_S: Final = 0.5
 MAX_DELAY_S: Final = 30.0
+# What `switchboard up` tells its nodes when all of them shall leave: SIGTERM is for one of several.
+ALL_LEAVE: Final = Signals.SIGUSR1
 WELL_S: Final = 30.0  # what lived this long was well: the next failure counts as the first
 _MAX_PORT: Final = 65_535
 

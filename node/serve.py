@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 from typing import Final
 
 import structlog
 
 from node.node import Node
+from node.respawn import ALL_LEAVE
 from router.errors import Unavailable
 from router.settings import Settings
 
@@ -37,8 +39,28 @@ async def _open(node: Node, wait_s: float, stop: asyncio.Event) -> bool:
     return False
 
 
+class _Signals:
+    """The first signal begins the drain; the second one ends the process at once."""
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.all_leave = False
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, ALL_LEAVE):
+            loop.add_signal_handler(number, self._came, number)
+
+    def _came(self, number: signal.Signals) -> None:
+        self.all_leave = self.all_leave or number is ALL_LEAVE
+        if self.stop.is_set():
+            _log.warning("told twice to stop, ending at once; another node rescues what is left")
+            asyncio.get_running_loop().remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self.stop.set()
+
+
 async def serve(settings: Settings, url: str, wait_s: float = 0.0) -> int:
-    """Run one node until SIGTERM or SIGINT.
+    """Run one node until SIGTERM or SIGINT, and drain it then.
 
     Args:
         settings: of the cluster and this node.
@@ -51,11 +73,9 @@ async def serve(settings: Settings, url: str, wait_s: float = 0.0) -> int:
     Raises:
         Unavailable, StoreRefused, ServerFailed: the start failed; in words for the user.
     """
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
     # Before the node is in the registry: from then on, stopping means more than ending.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    signals = _Signals()
+    stop = signals.stop
     node = Node(settings, url)
     node.listen()
     opened = False
@@ -68,6 +88,6 @@ async def serve(settings: Settings, url: str, wait_s: float = 0.0) -> int:
         return 0
     _log.info("node is up", node=settings.node.name, address=node.address)
     await stop.wait()
-    _log.info("node is stopping", node=settings.node.name)
-    await node.stop()
+    _log.info("node is draining", node=settings.node.name)
+    await node.stop(all_leave=signals.all_leave)
     return 0

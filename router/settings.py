@@ -117,7 +117,7 @@ class NodeSettings(Section):
     max_message_bytes: Annotated[int, Field(ge=128, le=8 * 1024 * 1024)] = 65_536
     max_waiting_bytes: Count = 262_144
     ping_interval_s: Seconds = 20.0
-    stop_s: Seconds = 10.0
+    drain_s: Seconds = 30.0
     isolated_s: Seconds = 15.0
 
 

@@ -64,7 +64,7 @@ def up(
             command=lambda plan: node_command(plan, config, os.getpid()),
             environment={**os.environ, "SWITCHBOARD_REDIS__URL": url},
             store=store,
-            stop_s=settings.node.stop_s,
+            stop_s=settings.node.drain_s,
             say=say,
             ready=lambda pids: _show_ready(invocation, plans, pids, store),
         )

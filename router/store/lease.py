@@ -72,6 +72,14 @@ class Leases:
             return None
         return int(replies[0])
 
+    async def end(self, endpoint: EndpointId) -> None:
+        """End a lease before its time, so that the endpoint may be rescued now.
+
+        Raises:
+            Unavailable, StoreRefused: the store is away or refuses.
+        """
+        await self._link.command("DEL", self._keys.lease(endpoint))
+
     async def close(self, endpoint: EndpointId) -> int:
         """End an endpoint if its inbox is empty.
 

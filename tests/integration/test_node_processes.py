@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import signal
 from typing import Any
 
 from router.codec import MessageEnvelope, decode_envelope
 from router.model import Outcome
 from router.store.embedded import EmbeddedServer
+from tests.support.clients import RawClient
 from tests.support.node_processes import NodeProcess, ProcessCluster, processes
 from tests.support.waiting import eventually
 
@@ -134,9 +136,9 @@ async def test_sigterm_says_goodbye_and_leaves_nothing_behind(store: EmbeddedSer
         assert await stops.terminate() == 0, stops.said
         for client in leavers:
             code, reason, frames = await client.closed()
-            assert (code, reason) == (1001, "node stopping")
+            assert (code, reason) == (1012, "drain")
             (goodbye,) = frames
-            assert (goodbye["type"], goodbye["reason"]) == ("goodbye", "node stopping")
+            assert (goodbye["type"], goodbye["reason"]) == ("goodbye", "drain")
             assert 0 <= goodbye["reconnect_after_ms"] <= 2_000
         assert [node.name for node in await cluster.router.nodes()] == [stays.name]
         assert not [key for key in await cluster.left_behind() if gone.endpoint in key]
@@ -179,8 +181,36 @@ async def test_messages_under_way_are_dealt_with_before_a_node_stops(
         assert result.outcome is Outcome.DELIVERED
         assert await ending == 0
         code, _, frames = await leaves.closed()
-        assert code == 1001
+        assert code == 1012
         heard = [frame["data"] for frame in frames if frame["type"] == "message"]
         if not heard:
             heard = await alice.messages(1)
         assert heard == ["late"]
+
+
+async def test_a_second_signal_ends_a_node_at_once_and_a_rescue_does_the_rest(
+    store: EmbeddedServer,
+) -> None:
+    async with processes(store.address.url, 2, node={"drain_s": 600.0}) as cluster:
+        stops, stays = cluster.nodes
+        # A client that never answers: its last proof is waited for.
+        async with RawClient(stops.address, "/ws?user=deaf") as deaf:
+            await deaf.message()
+            sending = asyncio.create_task(cluster.router.send("deaf", 1, timeout=60))
+            await deaf.message()
+            alice = await cluster.connect(stays, "alice")
+            stops.tell(signal.SIGTERM)
+            await eventually(lambda: "node is draining" in stops.said)
+            stops.tell(signal.SIGINT)
+            assert await stops.ended() == -signal.SIGINT
+            assert "told twice to stop" in stops.said
+        sending.cancel()
+
+        async def only_one_is_left() -> bool:
+            return [node.name for node in await cluster.router.nodes() if node.role == "node"] == [
+                stays.name
+            ]
+
+        await eventually(only_one_is_left, 30.0)
+        assert await cluster.routes("deaf") == set()
+        assert await alice.nothing_came()

@@ -56,7 +56,7 @@ class ApiCase(AsyncHTTPTestCase):
     def make_settings(self) -> Settings:
         sections: dict[str, Any] = {
             "registry": {"prefix": f"t{secrets.token_hex(6)}"},
-            "node": {"name": "n1", "port": 0, "stop_s": 5.0},
+            "node": {"name": "n1", "port": 0, "drain_s": 5.0},
         }
         for section, values in self.overrides.items():
             sections[section] = {**sections.get(section, {}), **values}

@@ -23,7 +23,7 @@ from tests.support.clients import Client
 _FAST: Final[dict[str, dict[str, Any]]] = {
     "lease": {"ttl_s": 2.0, "heartbeat_s": 0.4},
     "inbox": {"block_s": 0.5},
-    "node": {"port": 0, "stop_s": 5.0},
+    "node": {"port": 0, "drain_s": 5.0},
 }
 Overrides = dict[str, Any]
 

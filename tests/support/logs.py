@@ -44,6 +44,6 @@ def logs(caplog: pytest.LogCaptureFixture) -> Iterator[Logs]:
     with structlog.testing.capture_logs() as entries:
         found = Logs(entries)
         yield found
-    assert not found.stray()
+    assert not found.stray(), found.stray()
     records = [r for when in ("setup", "call") for r in caplog.get_records(when)]
     assert not [record.getMessage() for record in records if record.levelno >= logging.ERROR]

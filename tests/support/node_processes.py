@@ -68,6 +68,10 @@ class NodeProcess:
         self._process.send_signal(signal.SIGTERM)
         return await self.ended()
 
+    def tell(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
     async def ended(self) -> int:
         """Wait until it has ended; return its exit status."""
         await eventually(lambda: self._process.poll() is not None, _STOP_S, f"{self.name} ends")

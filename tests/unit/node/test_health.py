@@ -23,7 +23,7 @@ class HealthTest(ApiCase):
         self.wait_for(self.node.stop())
         answer = self.ask("GET", "/readyz")
         assert answer.status == 503
-        assert answer.document == {"ready": False, "reason": "the node is stopping"}
+        assert answer.document == {"ready": False, "reason": "the node is draining"}
         assert "Retry-After" in answer.headers
         assert self.ask("GET", "/healthz").status == 200
 
