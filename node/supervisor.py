@@ -1,4 +1,4 @@
-"""`switchboard up`: N node processes and the store under them, started, watched and stopped.
+"""`switchboard up`: node processes and the store under them: started, watched, renewed, stopped.
 
 `respawn` decides, this acts. Nothing it started outlives it, even if it is killed: nodes are told
 their parent (`--parent`) and end with it, and so does the store server.
@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from tornado.httpclient import AsyncHTTPClient, HTTPClientError
-
-from node.respawn import NodePlan, backoff_s, failures_after, how_it_ended
+from node.peers import readiness
+from node.respawn import ALL_LEAVE, NodePlan, backoff_s, failures_after, how_it_ended
 from router.errors import ServerFailed
 from router.store.embedded import EmbeddedServer
 
@@ -23,7 +22,9 @@ READY_S: Final = 30.0
 KILL_AFTER_S: Final = 3.0  # beyond the node's own deadline
 MAX_STORE_FAILURES: Final = 5
 _LOOK_EVERY_S: Final = 0.1
+# SIGHUP, too: it says that the terminal was closed.
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+RESTART_SIGNAL: Final = signal.SIGUSR2
 _STDERR: Final = 2
 
 
@@ -68,7 +69,7 @@ class Supervisor:
         command: makes a node's arguments.
         environment: of the node processes; has the store's address, with its password.
         store: our private server, already started; None when the store is somebody else's.
-        stop_s: how long a node may take to stop, seconds.
+        drain_s: how long a node may take to leave, seconds.
         say: takes one line for the user.
         ready: called once with the process ids, in the order of `plans`, when all nodes serve.
     """
@@ -79,7 +80,7 @@ class Supervisor:
         command: Callable[[NodePlan], list[str]],
         environment: Mapping[str, str],
         store: EmbeddedServer | None,
-        stop_s: float,
+        drain_s: float,
         say: Callable[[str], None],
         ready: Callable[[list[int]], None],
     ) -> None:
@@ -87,10 +88,12 @@ class Supervisor:
         self._command = command
         self._environment = environment
         self._store = store
-        self._stop_s = stop_s
+        self._drain_s = drain_s
         self._say = say
         self._ready = ready
         self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._told: set[int] = set()  # a second signal would end a node in the middle of its drain
+        self._restart = asyncio.Event()
         self._all_ready = False
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -98,6 +101,8 @@ class Supervisor:
 
     async def run(self) -> None:
         """Run until SIGINT, SIGTERM or SIGHUP; a second one ends everything at once.
+
+        SIGUSR2 restarts the nodes one by one, each when the one before is ready again.
 
         Raises:
             ServerFailed: a node could not be started the first time, or the store not again.
@@ -107,10 +112,12 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in _STOP_SIGNALS:
             loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(RESTART_SIGNAL, self.restart)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._keep_node(plan)) for plan in self._plans]
                 tasks.append(group.create_task(self._announce()))
+                tasks.append(group.create_task(self._restart_when_told()))
                 if self._store is not None:
                     tasks.append(group.create_task(self._keep_store(self._store)))
                 await self._stop.wait()
@@ -119,7 +126,7 @@ class Supervisor:
                     task.cancel()
         finally:
             self._signal_nodes(signal.SIGKILL)
-            for number in _STOP_SIGNALS:
+            for number in (*_STOP_SIGNALS, RESTART_SIGNAL):
                 loop.remove_signal_handler(number)
         if self._failure is not None:
             raise self._failure
@@ -129,6 +136,10 @@ class Supervisor:
         if self._stop.is_set():
             self._hurry.set()
         self._stop.set()
+
+    def restart(self) -> None:
+        """Begin to restart the nodes, unless that is under way."""
+        self._restart.set()
 
     def _give_up(self, failure: ServerFailed) -> None:
         self._failure = self._failure or failure
@@ -142,6 +153,10 @@ class Supervisor:
             ended = await self._run_node(plan)
             if self._stop.is_set():
                 return
+            process = self._processes.get(plan.name)
+            if process is not None and process.pid in self._told:  # as planned
+                failures = 0
+                continue
             if not self._all_ready:
                 self._give_up(ServerFailed(f"node {plan.name} {ended} before it was ready"))
                 return
@@ -164,7 +179,7 @@ class Supervisor:
             return f"could not be started ({exc.strerror})"
         self._processes[plan.name] = process
         if self._stop.is_set():  # the signals went out while it was being born
-            process.terminate()
+            self._tell(process, ALL_LEAVE)
         return how_it_ended(await process.wait())
 
     async def _announce(self) -> None:
@@ -180,6 +195,37 @@ class Supervisor:
             return
         self._all_ready = True
         self._ready([self._processes[plan.name].pid for plan in self._plans])
+
+    async def _restart_when_told(self) -> None:
+        """Restart the nodes one by one; if one does not come back, leave the others alone."""
+        while True:
+            await self._restart.wait()
+            for plan in self._plans:
+                if not await self._restart_node(plan):
+                    self._say(f"node {plan.name} did not come back; the others were not restarted")
+                    break
+            else:
+                self._say("every node was restarted")
+            self._restart.clear()
+
+    async def _restart_node(self, plan: NodePlan) -> bool:
+        """Drain one node, and wait until its next process is ready; return whether it is."""
+        self._say(f"restarting node {plan.name}")
+        process = self._processes[plan.name]
+        self._tell(process, signal.SIGTERM)
+        try:
+            async with asyncio.timeout(self._drain_s + KILL_AFTER_S):
+                await process.wait()
+        except TimeoutError:
+            self._say(f"node {plan.name} did not stop in time and is killed")
+            process.kill()
+        try:
+            async with asyncio.timeout(READY_S):
+                while self._processes[plan.name] is process or not await is_ready(plan.url):
+                    await asyncio.sleep(_LOOK_EVERY_S)
+        except TimeoutError:
+            return False
+        return True
 
     async def _keep_store(self, store: EmbeddedServer) -> None:
         loop = asyncio.get_running_loop()
@@ -206,12 +252,13 @@ class Supervisor:
             self._say("the store server is back")
 
     async def _stop_nodes(self) -> None:
-        """Stop in order: ask, wait, kill, wait."""
-        self._signal_nodes(signal.SIGTERM)
+        """Stop in order: ask, wait, kill, wait. All at once: then no node waits for another."""
+        for process in self._processes.values():
+            self._tell(process, ALL_LEAVE)
         ends = [asyncio.ensure_future(p.wait()) for p in self._processes.values()]
         hurry = asyncio.ensure_future(self._hurry.wait())
         try:
-            async with asyncio.timeout(self._stop_s + KILL_AFTER_S):
+            async with asyncio.timeout(self._drain_s + KILL_AFTER_S):
                 pending = {hurry, *ends}
                 while any(not end.done() for end in ends) and not hurry.done():
                     await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
@@ -225,6 +272,12 @@ class Supervisor:
         if self._hurry.is_set() and self._store is not None:
             self._store.kill()
 
+    def _tell(self, process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+        """Ask a node to leave, once."""
+        if process.returncode is None and process.pid not in self._told:
+            self._told.add(process.pid)
+            process.send_signal(number)
+
     def _signal_nodes(self, number: signal.Signals) -> None:
         for process in self._processes.values():
             if process.returncode is None:
@@ -233,10 +286,4 @@ class Supervisor:
 
 async def is_ready(url: str) -> bool:
     """Say whether the node at `url` would take sessions now."""
-    try:
-        answer = await AsyncHTTPClient().fetch(
-            f"{url}readyz", raise_error=False, connect_timeout=1.0, request_timeout=2.0
-        )
-    except (HTTPClientError, OSError):
-        return False
-    return answer.code == 200
+    return await readiness(url) is True

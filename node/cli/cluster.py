@@ -46,7 +46,7 @@ def up(
     """Run a store and some nodes here, until Ctrl-C.
 
     The store is a private one under redis.data_dir, unless the settings name another. A node that
-    dies is started again.
+    dies is started again. SIGUSR2 restarts the nodes one by one.
     """
     invocation = begin(config, redis, as_json, node={"port": port}, quiet=False)
     settings = invocation.settings
@@ -64,7 +64,7 @@ def up(
             command=lambda plan: node_command(plan, config, os.getpid()),
             environment={**os.environ, "SWITCHBOARD_REDIS__URL": url},
             store=store,
-            stop_s=settings.node.drain_s,
+            drain_s=settings.node.drain_s,
             say=say,
             ready=lambda pids: _show_ready(invocation, plans, pids, store),
         )
@@ -80,12 +80,12 @@ def _show_ready(
             {"name": plan.name, "url": plan.url, "pid": pid}
             for plan, pid in zip(plans, pids, strict=True)
         ]
-        print_json({"nodes": rows, "store": where})
+        print_json({"nodes": rows, "store": where, "pid": os.getpid()})
         return
     for plan, pid in zip(plans, pids, strict=True):
         print(f"node {plan.name:<4} {plan.url}  (process {pid})")
     print(f"store     {where['address']}  (`switchboard redis-url` prints it with its password)")
-    print("Ready. Ctrl-C stops everything.", flush=True)
+    print(f"Ready (process {os.getpid()}). Ctrl-C stops everything.", flush=True)
 
 
 def _describe_store(invocation: Invocation, store: EmbeddedServer | None) -> dict[str, Any]:

@@ -173,7 +173,7 @@ class TestUpWithAnotherStore:
         ) as process:
             assert process.line().startswith(f"node n1   http://127.0.0.1:{port}/  (process ")
             assert store.address.socket in process.line()
-            assert process.line() == "Ready. Ctrl-C stops everything."
+            assert process.line() == f"Ready (process {process.pid}). Ctrl-C stops everything."
 
 
 class TestServe:

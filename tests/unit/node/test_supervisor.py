@@ -30,8 +30,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
     def log_message(self, *_): pass
 if "STUBBORN" in os.environ:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+# Notes each signal that asks it to leave, and takes a moment.
+NOTES = """
+import os, signal, threading
+def note(number, _):
+    with open(os.environ["NOTES"], "a") as notes:
+        notes.write(f"{os.getpid()} {number}\\n")
+    threading.Timer(0.5, os._exit, (0,)).start()
+for number in (signal.SIGTERM, signal.SIGUSR1):
+    signal.signal(number, note)
 """
 
 
@@ -54,7 +66,7 @@ class Scene:
         python: str = sys.executable,
         environment: dict[str, str] | None = None,
         store: EmbeddedServer | None = None,
-        stop_s: float = 5.0,
+        drain_s: float = 5.0,
     ) -> None:
         self.said: list[str] = []
         self.ready: list[list[int]] = []
@@ -65,7 +77,7 @@ class Scene:
             command=lambda plan: [python, "-c", program, str(plan.port), str(os.getpid())],
             environment={**os.environ, "ANSWER": "200", **(environment or {})},
             store=store,
-            stop_s=stop_s,
+            drain_s=drain_s,
             say=self.said.append,
             ready=self.ready.append,
         )
@@ -140,13 +152,13 @@ class TestNodes:
 
     async def test_one_that_does_not_stop_is_killed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(supervisor, "KILL_AFTER_S", 0.2)
-        scene = Scene(environment={"STUBBORN": "1"}, stop_s=0.1)
+        scene = Scene(environment={"STUBBORN": "1"}, drain_s=0.1)
         async with scene.running():
             pass
         assert scene.said == ["a node did not stop in time and is killed"]
 
     async def test_a_second_signal_ends_all_at_once(self) -> None:
-        scene = Scene(environment={"STUBBORN": "1"}, stop_s=600)
+        scene = Scene(environment={"STUBBORN": "1"}, drain_s=600)
         async with asyncio.timeout(10), scene.running():
             os.kill(os.getpid(), signal.SIGINT)
             await asyncio.sleep(0)
@@ -169,6 +181,68 @@ class TestNodes:
         with pytest.raises(ExceptionGroup):
             await scene.supervisor.run()
         await eventually(lambda: all(is_gone(pid) for pid in scene.pids()))
+
+
+class TestRestarting:
+    async def test_a_signal_restarts_the_nodes_one_by_one(self) -> None:
+        scene = Scene()
+        async with scene.running():
+            first, second = scene.pids()
+            os.kill(os.getpid(), signal.SIGUSR2)
+            await eventually(lambda: scene.pids()[0] != first)
+            assert not is_gone(second)  # one of them is always there
+            await eventually(lambda: "every node was restarted" in scene.said)
+            assert not {first, second} & set(scene.pids())
+            for plan in scene.plans:
+                assert await is_ready(plan.url)
+        assert scene.said == [
+            "restarting node n1",
+            "restarting node n2",
+            "every node was restarted",
+        ]
+
+    async def test_it_can_be_done_again(self) -> None:
+        scene = Scene(nodes=1)
+        async with scene.running():
+            for _ in range(2):
+                scene.said.clear()
+                scene.supervisor.restart()
+                await eventually(lambda: "every node was restarted" in scene.said)
+
+    async def test_one_that_does_not_leave_is_killed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(supervisor, "KILL_AFTER_S", 0.2)
+        scene = Scene(nodes=1, environment={"STUBBORN": "1"}, drain_s=0.1)
+        async with scene.running():
+            (stubborn,) = scene.pids()
+            scene.supervisor.restart()
+            await eventually(lambda: is_gone(stubborn))
+            await eventually(lambda: "every node was restarted" in scene.said)
+        assert "node n1 did not stop in time and is killed" in scene.said
+
+    async def test_one_that_does_not_come_back_leaves_the_others_alone(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        scene = Scene()
+        async with scene.running():
+            monkeypatch.setattr(supervisor, "READY_S", 0.5)
+            scene.supervisor._environment = {**os.environ, "ANSWER": "503"}
+            first, second = scene.pids()
+            scene.supervisor.restart()
+            words = "node n1 did not come back; the others were not restarted"
+            await eventually(lambda: words in scene.said)
+            assert is_gone(first)
+            assert scene.pids()[1] == second
+
+    async def test_a_node_that_leaves_for_it_is_not_told_again_when_all_stop(
+        self, tmp_path: Path
+    ) -> None:
+        notes = tmp_path / "notes"
+        scene = Scene(program=NOTES + READY, environment={"NOTES": str(notes)})
+        async with scene.running():
+            scene.supervisor.restart()
+            await eventually(notes.exists)
+        told = [line.split()[0] for line in notes.read_text().splitlines()]
+        assert len(told) == len(set(told)) == 2
 
 
 class TestStore:
