@@ -19,7 +19,7 @@ def offsets(mail: Mail) -> list[bytes]:
 def away(store: BareStore, device: str, offset: bytes, for_ms: int) -> None:
     """Let a device have acknowledged up to an offset, and be away since."""
     seen = store.time_ms() - for_ms
-    store.redis.hset(store.cursors, device, b"%s %d" % (offset, seen))  # type: ignore[arg-type]
+    store.redis.hset(store.cursors, device, b"%s %d" % (offset, seen))
 
 
 def test_an_acknowledgement_is_cumulative(mail: Mail, offsets: list[bytes]) -> None:
@@ -65,7 +65,7 @@ def test_the_device_that_is_furthest_behind_holds_the_rest(
 def test_offsets_are_compared_as_numbers(mail: Mail, store: BareStore) -> None:
     for offset in ("9-2", "9-10", "10-0"):
         fields = {"name": "n", "message": "m", "total": "1"}
-        store.redis.xadd(store.mail, fields, id=offset)  # type: ignore[arg-type]
+        store.redis.xadd(store.mail, fields, id=offset)
     assert mail.ack("web", "9-2") == MOVED
     assert mail.ack("web", "9-10") == MOVED
     assert mail.ack("web", "9-9") == AS_FAR_ALREADY

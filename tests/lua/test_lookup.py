@@ -15,7 +15,7 @@ def mail(store: BareStore) -> Mail:
 
 def come(store: BareStore, session: str, device: str, endpoint: str = "n1.a") -> None:
     entry = msgspec.msgpack.encode(RouteEntry(device, "127.0.0.1", 1.0))
-    store.redis.hset(store.routes, f"{endpoint}/{session}", entry)  # type: ignore[arg-type]
+    store.redis.hset(store.routes, f"{endpoint}/{session}", entry)
 
 
 # ---- looking up ---------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def test_a_route_that_cannot_be_read_keeps_nobody_from_being_written_to(
     mail: Mail, store: BareStore
 ) -> None:
     for number, entry in enumerate((b"", b"\xc1", b"\x80", b"\x93\x01\x02\x03", b"text")):
-        store.redis.hset(store.routes, f"n1.a/odd{number}", entry)  # type: ignore[arg-type]
+        store.redis.hset(store.routes, f"n1.a/odd{number}", entry)
     come(store, "s1", "web")
     mail.put("m1")
     assert mail.devices() == {"web"}
@@ -171,7 +171,7 @@ def test_the_same_id_of_another_sender_is_another_message(mail: Mail, store: Bar
     mail.put("m1")
     store.redis.xtrim(store.mail, 0)
     fields = {"name": "eve/m1", "message": "message", "total": "7"}
-    store.redis.xadd(store.mail, fields)  # type: ignore[arg-type]
+    store.redis.xadd(store.mail, fields)
     mail.put("m1", again=True)
     assert [entry[b"name"] for _, entry in mail.entries()] == [b"eve/m1", b"bob/m1"]
 

@@ -94,7 +94,7 @@ def test_an_offset_of_a_message_that_expired_or_never_was_is_as_good_as_any(mail
 def test_offsets_are_compared_as_numbers(mail: Mail, store: BareStore) -> None:
     for offset in ("9-0", "9-2", "9-10", "10-0"):
         fields = {"name": "n", "message": "m", "total": "1"}
-        store.redis.xadd(store.mail, fields, id=offset)  # type: ignore[arg-type]
+        store.redis.xadd(store.mail, fields, id=offset)
     mail.ack("web", "9-2")
     mail.resume("web", ttl_ms=WEEK_MS)
     assert mail.resume("web", "9-10") == [b"9-10", ALL, b"10-0"]
@@ -114,7 +114,7 @@ def test_who_has_seen_more_than_the_store_is_told_so_and_goes_on_with_the_newest
 
 def test_a_cursor_beyond_the_newest_is_no_better(mail: Mail, store: BareStore) -> None:
     newest = mail.put("m1")
-    store.redis.hset(store.cursors, "web", later(newest) + b" 1")  # type: ignore[arg-type]
+    store.redis.hset(store.cursors, "web", later(newest) + b" 1")
     assert mail.resume("web")[:2] == [newest, NOT_ALL]
 
 
@@ -159,7 +159,7 @@ def test_so_many_devices_are_kept_and_for_one_more_the_one_away_for_longest_is_f
 ) -> None:
     mail.put("m1")
     for number, device in enumerate(("oldest", "older", "young")):
-        store.redis.hset(store.cursors, device, f"0-0 {1_000 + number}")  # type: ignore[arg-type]
+        store.redis.hset(store.cursors, device, f"0-0 {1_000 + number}")
     mail.resume("new", most=3)
     assert mail.devices() == {"older", "young", "new"}
     mail.resume("newer", most=3)
@@ -181,7 +181,7 @@ def test_the_note_of_the_cut_is_no_device(mail: Mail, store: BareStore) -> None:
 def test_a_device_that_is_known_pushes_nobody_out(mail: Mail, store: BareStore) -> None:
     mail.put("m1")
     for device in ("one", "two"):
-        store.redis.hset(store.cursors, device, "0-0 1000")  # type: ignore[arg-type]
+        store.redis.hset(store.cursors, device, "0-0 1000")
     mail.resume("one", most=2)
     assert mail.devices() == {"one", "two"}
 
@@ -191,7 +191,7 @@ def test_a_device_that_comes_back_is_not_the_one_away_for_longest(
 ) -> None:
     mail.put("m1")
     for number, device in enumerate(("one", "two")):
-        store.redis.hset(store.cursors, device, f"0-0 {1_000 + number}")  # type: ignore[arg-type]
+        store.redis.hset(store.cursors, device, f"0-0 {1_000 + number}")
     mail.resume("one", most=2)
     mail.resume("three", most=2)
     assert mail.devices() == {"one", "three"}

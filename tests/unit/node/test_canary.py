@@ -9,6 +9,7 @@ from node.canary import Canary
 from router.keys import Keys
 from router.member import Member
 from router.store.embedded import EmbeddedServer
+from router.store.inbox import Room
 from tests.support.cluster import fast_settings, plain_redis
 from tests.support.logs import Logs
 from tests.support.waiting import eventually
@@ -64,9 +65,9 @@ async def test_those_that_stay_in_the_inbox_are_missed_and_the_inbox_is_read_ane
 async def test_an_inbox_that_stays_full_is_silent(canary: Canary, member: Member) -> None:
     await member.receiver._reader._link._keeper.stop()
     member.receiver.restart("cut by the test")
-    member.outbox._inbox_length = 0
+    room, member.outbox._room = member.outbox._room, Room(0, 0, 0)
     await eventually(lambda: canary.silent)
-    member.outbox._inbox_length = 10_000
+    member.outbox._room = room
     member.receiver._reader._link._keeper.start()
     await eventually(lambda: not canary.silent)
 
