@@ -41,7 +41,7 @@ class Keys:
         return f"{self.prefix}:{{{user}}}:cursors"
 
     def key(self, user: UserId, key: str) -> str:
-        """String with a TTL: idempotency key, `origin/key` -> id of the message it stood for."""
+        """String with a TTL: idempotency key, `origin key` -> id of the message it stood for."""
         return f"{self.prefix}:{{{user}}}:key:{key}"
 
     def open(self, endpoint: EndpointId) -> str:

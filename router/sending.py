@@ -143,7 +143,7 @@ class Sending:
                 confirm,
                 settled,
                 durable=draft.durable,
-                key=None if draft.key is None else f"{draft.origin}/{draft.key}",
+                key=None if draft.key is None else f"{draft.origin} {draft.key}",
                 again=repeated,
                 id=message_id,
             )

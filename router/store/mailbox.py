@@ -75,14 +75,14 @@ class Mailbox:
             user: whom it is for.
             message: what to store.
             durable: whether to store it, or only to look at `key`.
-            key: its idempotency key, `origin/key`; None for none.
+            key: its idempotency key, `origin key`; None for none.
             again: it may have run before: look whether the message is stored already.
         """
         k, s = self._keys, self._settings
         keys: tuple[str, ...] = (k.routes(user), k.mail(user), k.cursors(user))
         if key is not None:
             keys += (k.key(user, key),)
-        name = f"{message.origin}/{message.id}"
+        name = f"{message.origin} {message.id}"  # no user id has a space in it
         stored = encode(message) if durable else b""
         limits = (s.max_length, s.max_bytes, self._ttl_ms, self._key_ttl_ms)
         return scripts.LOOKUP.pack(keys, message.id, name, stored, *limits, int(again))

@@ -52,7 +52,7 @@ class Delivery:
         confirm: how far the sender waits.
         settled: called once, with the delivery, when `outcome` or `error` is set.
         durable: it is stored before it is pushed.
-        key: its idempotency key, `origin/key`; None for none.
+        key: its idempotency key, `origin key`; None for none.
         again: it may have been sent before, under the same id.
         id: of the message.
     """

@@ -1,7 +1,7 @@
 -- Look a user up for a message that is stored, or that must not be sent twice; all in one step, so
 -- nothing can fall between "absent" and "stored".
 -- KEYS  1 routes   2 mail   3 cursors   4 key, the idempotency key, when there is one
--- ARGV  1 the message's id   2 its name among repeats, `origin/id`   3 what to store, "" for nothing
+-- ARGV  1 the message's id   2 its name among repeats, `origin id`   3 what to store, "" for nothing
 --       4 most messages in a mailbox   5 most bytes   6 TTL of the mailbox, milliseconds
 --       7 TTL of the idempotency key, milliseconds   8 "1" if this may have run before
 -- Returns {status, a, b, route fields}: {"ok", offset, offset of the message before}, both "" when
