@@ -105,11 +105,14 @@ class RouteTable:
         head, tail = keys.routes(UserId("")).split("{}")
         self._head, self._tail = f"{head}{{".encode(), f"}}{tail}".encode()
         self.cached: Callable[[UserId], Routes | None] = self._cache.get
+        # Called after each successful (re)connect; set by whoever has something to ask again then.
+        self.on_up: Callable[[], None] = lambda: None
         setup = (pack("CLIENT", "TRACKING", "ON"), 1) if self._caches else (b"", 0)
         self._link = Link(
             connector,
             "routes",
             setup=setup,
+            on_up=self._came_up,
             on_down=self._cache.clear,
             on_push=self._pushed,
         )
@@ -184,6 +187,9 @@ class RouteTable:
     def forget(self, user: UserId) -> None:
         """Drop what is cached of a user: a push has just shown it to be wrong."""
         self._cache.pop(user, None)
+
+    def _came_up(self) -> None:
+        self.on_up()
 
     def _pushed(self, message: list[Any]) -> None:
         """Drop the users whose routes changed: `[b"invalidate", keys]`, keys None for all."""

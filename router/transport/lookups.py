@@ -25,7 +25,7 @@ class LookUps:
     """One pipeline of look-ups at a time; the next one fills meanwhile.
 
     Guarantees: messages to one user keep their order; what found no reply and may have stored
-    something is asked again, marked as a repeat, when the store is back.
+    something is asked again, marked as a repeat, when the connection of the look-ups is back.
 
     Args:
         routes: the look-up.
@@ -53,7 +53,10 @@ class LookUps:
         self._asking: dict[UserId, list[_Item]] = {}
         self._behind: dict[UserId, list[_Item]] = {}
         self._in_flight = False
+        # What may have stored something and got no reply; and all of that since, until it has one.
         self._unsure: list[_Item] = []
+        self._doubtful: set[Delivery] = set()
+        routes.on_up = self._ask_again
 
     def waits(self, user: UserId) -> bool:
         """Say whether messages to `user` wait here."""
@@ -66,12 +69,13 @@ class LookUps:
         if not self._in_flight:
             self._ask()
 
-    def store_is_back(self) -> None:
-        """Ask again what got no reply."""
+    def _ask_again(self) -> None:
         unsure, self._unsure = self._unsure, []
         for parcel, delivery in unsure:
             if delivery.open:
                 self.add(parcel, (delivery,))
+            else:
+                self._doubtful.discard(delivery)
 
     def _ask(self) -> None:
         """Look up everybody who is waited for, up to a limit."""
@@ -141,7 +145,8 @@ class LookUps:
     def _may_ask_again(self, item: _Item, sent: bool) -> bool:
         """No reply: whatever it was to store may be stored. It is asked again when it can be."""
         delivery = item[1]
-        if sent and delivery.special:
+        if delivery.special and (sent or delivery in self._doubtful):
+            self._doubtful.add(delivery)
             self._unsure.append(item)
             return True
         delivery.error = Unavailable(self._address, "the look-up got no answer")
@@ -149,6 +154,7 @@ class LookUps:
 
     def _taken(self, delivery: Delivery, answer: Found) -> Routes:
         """Tell a delivery what its look-up found; return where to push it, NOWHERE for nowhere."""
+        self._doubtful.discard(delivery)
         if answer.routes is None:
             assert answer.error is not None
             if str(answer.error).startswith("OOM"):

@@ -199,7 +199,6 @@ class RoutedTransport:
 
     def store_is_back(self) -> None:
         """Repeat what got no reply; the recipient's node drops repeats by id."""
-        self._look_ups.store_is_back()
         lost, self._lost = self._lost, []
         for copy in lost:
             if any(delivery.open for delivery in copy.deliveries):
