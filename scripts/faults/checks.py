@@ -142,8 +142,21 @@ def false_resumed(book: Book) -> Iterator[str]:
     """Within the mailbox's limits a device that says where to go on can go on there."""
     for session in book.sessions.values():
         opened = session.opened
-        if opened.asked and not opened.resumed:
+        if opened.since and not opened.resumed and not _overtaken(book, session):
             yield f"{opened.user}/{opened.device} could not go on (session {opened.session})"
+
+
+def _overtaken(book: Book, session: Session) -> bool:
+    """Say whether another connection of the device had got further before this one was welcomed.
+
+    What it acknowledged there may be gone, and nobody misses it.
+    """
+    opened = session.opened
+    return any(
+        got.offset and got.at < opened.at and position(got.offset) > position(opened.since)
+        for other in book.devices[session.device]
+        for got in other.got
+    )
 
 
 def doubled(book: Book) -> Iterator[str]:

@@ -51,12 +51,12 @@ class Connection(asyncio.Protocol):
         owner: the device.
         port: the node's.
         query: of the handshake, behind user and device.
-        asked: the query says from where to go on.
+        since: the offset after which the query asks to go on; "" for none.
         pen: the ledger.
     """
 
     def __init__(
-        self, number: int, owner: Owner, port: int, query: str, asked: bool, pen: Pen
+        self, number: int, owner: Owner, port: int, query: str, since: str, pen: Pen
     ) -> None:
         loop = asyncio.get_running_loop()
         self.number = number
@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
         self.reading = True
         self._owner = owner
         self._query = query
-        self._asked = asked
+        self._since = since
         self._pen = pen
         self._rest = b""
         self._upgraded = False
@@ -167,7 +167,7 @@ class Connection(asyncio.Protocol):
         if kind == "message":
             self._message(at, frame)
         elif kind == "welcome":
-            self._pen.note(_opened(at, self.number, self._owner, frame, self._asked))
+            self._pen.note(_opened(at, self.number, self._owner, frame, self._since))
             self._owner.begin(frame.get("offset", ""))
             self.welcomed.set_result(None)
         elif kind == "goodbye":
@@ -203,7 +203,7 @@ class Connection(asyncio.Protocol):
             self.welcomed.exception()  # whoever waits hears it; nobody must
 
 
-def _opened(at: int, number: int, owner: Owner, frame: dict[str, Any], asked: bool) -> Opened:
+def _opened(at: int, number: int, owner: Owner, frame: dict[str, Any], since: str) -> Opened:
     return Opened(
         at,
         number,
@@ -213,7 +213,7 @@ def _opened(at: int, number: int, owner: Owner, frame: dict[str, Any], asked: bo
         frame["session"],
         frame.get("resumed", False),
         frame.get("offset", ""),
-        asked,
+        since,
         owner.ack,
     )
 
@@ -222,7 +222,7 @@ Numbers = Callable[[], int]
 
 
 async def connect(
-    numbers: Numbers, owner: Owner, port: int, query: str, asked: bool, pen: Pen, limit_s: float
+    numbers: Numbers, owner: Owner, port: int, query: str, since: str, pen: Pen, limit_s: float
 ) -> Connection:
     """Return a connection that was welcomed.
 
@@ -230,7 +230,7 @@ async def connect(
         OSError: nobody listens, the node refused, or no welcome came within `limit_s`.
     """
     loop = asyncio.get_running_loop()
-    connection = Connection(numbers(), owner, port, query, asked, pen)
+    connection = Connection(numbers(), owner, port, query, since, pen)
     try:
         async with asyncio.timeout(limit_s):
             await loop.create_connection(lambda: connection, HOST, port)

@@ -144,10 +144,10 @@ class Device:
 
     async def _open(self, port: int) -> Connection:
         query = f"&ack={self.ack}" if self.ack else ""
-        asked = bool(self._resumes and self._offset)
-        if asked:
-            query += f"&since={self._offset}"
-        return await connect(self._numbers, self, port, query, asked, self._pen, _WELCOME_S)
+        since = self._offset if self._resumes else ""
+        if since:
+            query += f"&since={since}"
+        return await connect(self._numbers, self, port, query, since, self._pen, _WELCOME_S)
 
     async def _stay(self) -> Ending:
         """Wait until there is no connection any more; sometimes leave by itself."""

@@ -87,7 +87,7 @@ class Opened(Entry, frozen=True, tag="opened"):
         node: which node says it is.
         session: the session's id.
         resumed, offset: what the welcome says.
-        asked: whether the client said from where to go on, or has a cursor there.
+        since: the offset after which the client asked to go on; "" when it did not say.
         ack: how it acknowledges; "" where it cannot.
     """
 
@@ -98,7 +98,7 @@ class Opened(Entry, frozen=True, tag="opened"):
     session: str
     resumed: bool = False
     offset: str = ""
-    asked: bool = False
+    since: str = ""
     ack: str = ""
 
 

@@ -1,6 +1,7 @@
 """Breaks things: performs the steps of a plan on the running cluster, and mends what it broke."""
 
 import asyncio
+import math
 import signal
 from collections.abc import Awaitable, Callable
 
@@ -50,6 +51,7 @@ class Hurting:
         self._busy: set[str] = set()
         self._asking = asyncio.Lock()  # one request to the clients at a time
         self.done: dict[str, int] = {}
+        self.rescuer_killed_at = -math.inf
         self._kinds: dict[str, Callable[[Step], Awaitable[str]]] = {
             "kill": self._kill,
             "pause": self._pause,
@@ -132,12 +134,13 @@ class Hurting:
         begun = now()
         try:
             await self._kill_now(rescuer)
+            self.rescuer_killed_at = asyncio.get_running_loop().time()
             await self._start_after(rescuer, 0.5)
         finally:
             self._busy.discard(rescuer.name)
             rescuer.proxy.reset_hung()
         self._pen.note(Hurt(begun, "kill", rescuer.name, now(), "it was rescuing"))
-        return f"its rescuer {rescuer.name} was killed at command {nth}"
+        return f"{rescuer.name} was killed at command {nth} of the rescue"
 
     async def _pause(self, step: Step) -> str:
         slot = self._nodes.slots[step.where]

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
 
+from router.store.remains import TOKEN_TTL_MS
 from scripts.faults import sender as sending
 from scripts.faults.entries import Final, Run
 from scripts.faults.hurting import Hurting
@@ -26,6 +27,7 @@ Progress = Callable[[str, int], None]
 _CONNECT_S = 60.0
 _MEND_S = 60.0
 _LOOK_S = 0.25
+_TOKEN_S = TOKEN_TTL_MS / 1000
 
 
 def describe_run(options: Options) -> Run:
@@ -169,9 +171,11 @@ class Stage:
         await self._answered()
         devices = (await self.clients.ask("calm", _CONNECT_S))["devices"]
         self.progress("waiting for rest", 0)
-        options = self.options
+        options, loop = self.options, asyncio.get_running_loop()
         pids = [slot.pid for slot in self.nodes.slots.values()] + [self.sender.pid]
-        rest_s, extra_s = options.rest_s, 4 * options.lease_s
+        # Nobody follows a rescuer that was killed before its token ends.
+        token_s = max(0.0, self.hurting.rescuer_killed_at + _TOKEN_S - loop.time())
+        rest_s, extra_s = options.rest_s + token_s, 4 * options.lease_s
         final = await self.looking.final(pids, devices, rest_s, extra_s)
         for child in (self.clients, self.sender):
             await child.ask("end")
