@@ -10,7 +10,7 @@ from node import pulse as pulse_module
 from node.pulse import Pulse
 from router.service import Services
 from tests.support.logs import Logs
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, rounds
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ async def pulse(monkeypatch: pytest.MonkeyPatch, heard: list[str]) -> AsyncItera
 async def test_a_blocked_loop_is_measured_and_told(
     pulse: Pulse, heard: list[str], logs: Logs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await eventually(lambda: pulse.late_s > 0)
+    await rounds()
     monkeypatch.setattr(pulse, "_limit_s", 0.2)
     time.sleep(0.4)  # noqa: ASYNC251 - that is the fault
     await eventually(lambda: heard == ["late"])
