@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
-_ARGUMENTS: Final = (
+ARGUMENTS: Final = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -41,7 +41,7 @@ def running_browser() -> Iterator[Browser]:
     expect.set_options(timeout=_DEADLINE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=chromium(), args=list(_ARGUMENTS), env={**os.environ, "LC_ALL": "C"}
+            executable_path=chromium(), args=list(ARGUMENTS), env={**os.environ, "LC_ALL": "C"}
         )
         try:
             yield browser

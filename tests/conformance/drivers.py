@@ -1,0 +1,254 @@
+"""The client SDKs as the scenarios see them: a driver each, a process that speaks JSON lines.
+
+Commands, one object a line, on its standard input; `n` comes back with the answer:
+
+    {"do":"connect","n":1,"urls":["ws://127.0.0.1:8001/ws"],"user":"alice","device":"web",
+     "options":{...}}                          answered when the client was made, not when it is open
+    {"do":"send","n":2,"to":"bob","data":...,"durable"?,"confirm"?,"ttl_s"?,"key"?,"timeout_s"?}
+    {"do":"ack_mode","n":3,"manual":true}      before `connect`: the application acknowledges itself
+    {"do":"ack","n":4,"id":"..."}              a message that was received
+    {"do":"close","n":5}                       answered when the client is closed
+    {"do":"exit"}                              the process ends with status 0
+
+Options, each may be missing; times in seconds:
+
+    since            offset after which to resume
+    tokens           what the token function returns, one a call, the last one again and again
+    retry_base_s, retry_cap_s   of the backoff: the n-th wait is within [0, min(cap, base * 2 ** n)]
+    ping_interval_s  a connection on which nothing was heard for 2.5 times as long is given up
+    max_sends        sends that may wait for their outcome
+    max_messages     messages that may wait for the application
+    handler_s        how long the application's handler (async) takes for one message
+
+Events, one object a line, on its standard output:
+
+    {"event":"done","n":2,"result":{...}}      of a send: id, user, outcome, reason
+    {"event":"failed","n":2,"error":{"code":"...","message":"..."}}
+    {"event":"state","state":"connecting","url":"..."}
+    {"event":"state","state":"open","session":"...","node":"...","resumed":true,"offset":"..."}
+    {"event":"state","state":"waiting","after_ms":120,"reason":"..."}
+    {"event":"state","state":"closed","code":4401,"reason":"..."}
+    {"event":"message","id":"...","from":"...","data":...,"offset"?,"replay"?}   when handling begins
+    {"event":"gap"}    after `open`: the client asked to resume, and the node could not
+
+The code of a failed send is the node's, or one of the SDK's own: `queue_full` (too many sends wait;
+nothing was sent), `not_connected` (its time ran out before it could leave; nothing was sent),
+`closed` (the client is closed; nothing was sent), `too_large` (over the node's limit; nothing was
+sent). A send that left and whose answer never came is no error: its outcome is `unknown`.
+
+What else a driver writes goes to its standard error.
+"""
+
+import asyncio
+import contextlib
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+
+from tests.support.documents import ROOT
+
+HERE: Final = Path(__file__).resolve().parent
+DEADLINE_S: Final = 20.0
+_STARTING_S: Final = 60.0
+_STOPPING_S: Final = 20.0
+_LINE_BYTES: Final = 1 << 22
+Event = dict[str, Any]
+
+
+def _python() -> list[str]:
+    return [sys.executable, str(HERE / "python_driver.py")]
+
+
+@functools.cache
+def _node() -> list[str]:
+    program = shutil.which("node")
+    assert program, "the tests of the JavaScript SDK need Node.js >= 20 (Debian: apt install nodejs)"
+    told = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    # Before 22 its WebSocket is there, but must be asked for.
+    flags = ["--experimental-websocket"] if int(told.lstrip("v").split(".")[0]) < 22 else []
+    return [program, *flags, str(HERE / "js" / "driver.mjs")]
+
+
+def _chromium() -> list[str]:
+    return [sys.executable, str(HERE / "chromium_driver.py")]
+
+
+# Name -> what must be there, and how it is started.
+_REGISTRY: Final = {
+    "python": (HERE / "python_driver.py", _python),
+    "node": (HERE / "js" / "driver.mjs", _node),
+    "chromium": (HERE / "js" / "page.html", _chromium),
+}
+NAMES: Final = [name for name, (needed, _) in _REGISTRY.items() if needed.exists()]
+
+
+class Failed(Exception):
+    """A command that the driver answered with `failed`.
+
+    Args:
+        code: of the error.
+        message: its words.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+
+class Driver:
+    """One SDK in a process of its own.
+
+    Args:
+        name: of the driver.
+        process: just started.
+    """
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
+        self.name = name
+        self.events: list[Event] = []
+        self._process = process
+        self._numbers = 0
+        self._answers: dict[int, asyncio.Future[Any]] = {}
+        self._looked: dict[str, int] = {}
+        self._news = asyncio.Event()
+        self._reader = asyncio.create_task(self._read(), name=f"driver {name}")
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            self._take(json.loads(line))
+        self._news.set()
+
+    def _take(self, event: Event) -> None:
+        kind = event["event"]
+        if kind not in {"done", "failed"}:
+            self.events.append(event)
+            self._news.set()
+            return
+        answer = self._answers.pop(event["n"])
+        if answer.done():
+            return
+        if kind == "done":
+            answer.set_result(event.get("result"))
+        else:
+            answer.set_exception(Failed(event["error"]["code"], event["error"]["message"]))
+
+    # ---- commands ---------------------------------------------------------------------------
+
+    def start(self, do: str, **fields: Any) -> "asyncio.Future[Any]":
+        """Give a command; return its answer to be."""
+        assert self._process.stdin is not None
+        self._numbers += 1
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._answers[self._numbers] = answer
+        line = json.dumps({"do": do, "n": self._numbers, **fields})
+        self._process.stdin.write(line.encode() + b"\n")
+        return answer
+
+    async def do(self, command: str, **fields: Any) -> Any:
+        """Give a command and return its answer.
+
+        Raises:
+            Failed: the driver says so.
+        """
+        async with asyncio.timeout(_STARTING_S):  # the first one waits for the process, too
+            return await self.start(command, **fields)
+
+    async def connect(
+        self, *urls: str, user: str = "alice", device: str = "web", **options: Any
+    ) -> None:
+        """Make the client; it comes back quickly, unless the options say otherwise."""
+        options = {"retry_base_s": 0.05, "retry_cap_s": 0.5, **options}
+        await self.do("connect", urls=urls, user=user, device=device, options=options)
+
+    async def opened(self, *urls: str, **options: Any) -> Event:
+        """Make the client and wait until it is open; return that event."""
+        await self.connect(*urls, **options)
+        return await self.state("open")
+
+    async def send(self, to: str, data: Any, **fields: Any) -> Any:
+        """Send a message and return its result."""
+        return await self.do("send", to=to, data=data, **fields)
+
+    # ---- events -----------------------------------------------------------------------------
+
+    async def next(self, kind: str, within_s: float = DEADLINE_S, **fields: Any) -> Event:
+        """Return the next event of a kind with these fields; those before it are passed over.
+
+        Raises:
+            AssertionError: it did not come in time.
+        """
+        try:
+            async with asyncio.timeout(within_s):
+                while True:
+                    for index in range(self._looked.get(kind, 0), len(self.events)):
+                        event = self.events[index]
+                        if event["event"] == kind and event.items() >= fields.items():
+                            self._looked[kind] = index + 1
+                            return event
+                    self._news.clear()
+                    await self._news.wait()
+                    assert not self._reader.done(), f"{self.name} has ended: {self.events}"
+        except TimeoutError:
+            raise AssertionError(f"no {kind} {fields} of {self.name}: {self.events}") from None
+
+    async def state(self, state: str, within_s: float = DEADLINE_S) -> Event:
+        """Return the next event that says this state."""
+        return await self.next("state", within_s, state=state)
+
+    async def messages(self, count: int, within_s: float = DEADLINE_S) -> list[Any]:
+        """Return the data of the next messages."""
+        return [(await self.next("message", within_s))["data"] for _ in range(count)]
+
+    def heard(self, kind: str) -> list[Event]:
+        """Return every event of a kind so far."""
+        return [event for event in self.events if event["event"] == kind]
+
+    # ---- its end ----------------------------------------------------------------------------
+
+    async def finish(self) -> None:
+        """Have it exit, which must succeed."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(ConnectionError):
+            self._process.stdin.write(b'{"do":"exit"}\n')
+            await self._process.stdin.drain()
+        async with asyncio.timeout(_STOPPING_S):
+            assert await self._process.wait() == 0
+            await self._reader
+
+    async def kill(self) -> None:
+        """End it, whatever state it is in. Idempotent."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+        await asyncio.wait([self._reader])
+        for answer in self._answers.values():
+            answer.cancel()
+
+
+@contextlib.asynccontextmanager
+async def running(name: str) -> AsyncIterator[Driver]:
+    """Run a driver for the length of a `with` block, at whose end it must exit as it should."""
+    _, command = _REGISTRY[name]
+    process = await asyncio.create_subprocess_exec(
+        *command(),
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=_LINE_BYTES,
+    )
+    driver = Driver(name, process)
+    try:
+        yield driver
+        await driver.finish()
+    finally:
+        await driver.kill()
