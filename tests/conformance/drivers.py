@@ -3,10 +3,11 @@
 Commands, one object a line, on its standard input; `n` comes back with the answer:
 
     {"do":"connect","n":1,"urls":["ws://127.0.0.1:8001/ws"],"user":"alice","device":"web",
-     "options":{...}}                          answered when the client was made, not when it is open
+     "options":{...}}                          answered when the client was made
     {"do":"send","n":2,"to":"bob","data":...,"durable"?,"confirm"?,"ttl_s"?,"key"?,"timeout_s"?}
     {"do":"ack_mode","n":3,"manual":true}      before `connect`: the application acknowledges itself
-    {"do":"ack","n":4,"id":"..."}              a message that was received
+    {"do":"ack","n":4,"id":"..."}              a message that was received; the node is told the
+                                               offset up to which everything was
     {"do":"close","n":5}                       answered when the client is closed
     {"do":"exit"}                              the process ends with status 0
 
@@ -28,7 +29,7 @@ Events, one object a line, on its standard output:
     {"event":"state","state":"open","session":"...","node":"...","resumed":true,"offset":"..."}
     {"event":"state","state":"waiting","after_ms":120,"reason":"..."}
     {"event":"state","state":"closed","code":4401,"reason":"..."}
-    {"event":"message","id":"...","from":"...","data":...,"offset"?,"replay"?}   when handling begins
+    {"event":"message","id":"...","from":"...","data":...,"offset"?,"replay"?}   as handling begins
     {"event":"gap"}    after `open`: the client asked to resume, and the node could not
 
 The code of a failed send is the node's, or one of the SDK's own: `queue_full` (too many sends wait;
@@ -47,7 +48,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,7 +69,9 @@ def _python() -> list[str]:
 @functools.cache
 def _node() -> list[str]:
     program = shutil.which("node")
-    assert program, "the tests of the JavaScript SDK need Node.js >= 20 (Debian: apt install nodejs)"
+    assert program, (
+        "the tests of the JavaScript SDK need Node.js >= 20 (Debian: apt install nodejs)"
+    )
     told = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
     # Before 22 its WebSocket is there, but must be asked for.
     flags = ["--experimental-websocket"] if int(told.lstrip("v").split(".")[0]) < 22 else []
@@ -80,7 +83,7 @@ def _chromium() -> list[str]:
 
 
 # Name -> what must be there, and how it is started.
-_REGISTRY: Final = {
+_REGISTRY: Final[dict[str, tuple[Path, Callable[[], list[str]]]]] = {
     "python": (HERE / "python_driver.py", _python),
     "node": (HERE / "js" / "driver.mjs", _node),
     "chromium": (HERE / "js" / "page.html", _chromium),

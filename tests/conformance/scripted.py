@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from tests.conformance.drivers import DEADLINE_S
+from tests.support.waiting import eventually
 
 Frame = dict[str, Any]
 _PROTOCOL: Final = Subprotocol("switchboard.v1.json")
@@ -78,6 +79,10 @@ class Peer:
         """Say what became of a send."""
         common = {"id": f"id-{send['ref']}", "user": send["to"], "outcome": outcome}
         await self.say("outcome", ref=send["ref"], **{**common, **fields})
+
+    async def pinged(self, times: int) -> None:
+        """Wait until the client has sent so many `ping` frames."""
+        await eventually(lambda: self.pings >= times, DEADLINE_S, f"{times} pings")
 
     async def close(self, code: int, reason: str = "") -> None:
         """Close as a node does."""
