@@ -5,10 +5,13 @@ Commands, one object a line, on its standard input; `n` comes back with the answ
     {"do":"connect","n":1,"urls":["ws://127.0.0.1:8001/ws"],"user":"alice","device":"web",
      "options":{...}}                          answered when the client was made
     {"do":"send","n":2,"to":"bob","data":...,"durable"?,"confirm"?,"ttl_s"?,"key"?,"timeout_s"?}
-    {"do":"ack_mode","n":3,"manual":true}      before `connect`: the application acknowledges itself
+    {"do":"ack_mode","n":3,"manual":true}      for the next `connect`: the application acknowledges
+                                               itself, or not any more
     {"do":"ack","n":4,"id":"..."}              a message that was received; the node is told the
                                                offset up to which everything was
-    {"do":"close","n":5}                       answered when the client is closed
+    {"do":"close","n":5}                       answered when the client is closed, after its last
+                                               event; also if there is none. The next `connect`
+                                               makes a new one
     {"do":"exit"}                              the process ends with status 0
 
 Options, each may be missing; times in seconds:
@@ -215,6 +218,13 @@ class Driver:
         return [event for event in self.events if event["event"] == kind]
 
     # ---- its end ----------------------------------------------------------------------------
+
+    async def reset(self) -> None:
+        """Be as new, for the next scenario."""
+        await self.do("close")
+        await self.do("ack_mode", manual=False)
+        self.events.clear()
+        self._looked.clear()
 
     async def finish(self) -> None:
         """Have it exit, which must succeed."""
