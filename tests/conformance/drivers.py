@@ -49,19 +49,21 @@ import functools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from router.orphans import death_signal
 from tests.support.documents import ROOT
 
 HERE: Final = Path(__file__).resolve().parent
 DEADLINE_S: Final = 20.0
 _STARTING_S: Final = 60.0
 _STOPPING_S: Final = 20.0
-_LINE_BYTES: Final = 1 << 22
 Event = dict[str, Any]
 
 
@@ -109,30 +111,52 @@ class Failed(Exception):
 
 
 class Driver:
-    """One SDK in a process of its own.
+    """One SDK in a process of its own, which outlives the event loop of a scenario.
 
     Args:
         name: of the driver.
-        process: just started.
     """
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, name: str) -> None:
+        _, command = _REGISTRY[name]
         self.name = name
         self.events: list[Event] = []
-        self._process = process
+        self._process = subprocess.Popen(
+            command(),
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            preexec_fn=death_signal(signal.SIGKILL),  # noqa: PLW1509 - calls prctl and no more
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._numbers = 0
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._looked: dict[str, int] = {}
         self._news = asyncio.Event()
-        self._reader = asyncio.create_task(self._read(), name=f"driver {name}")
+        self._has_ended = False
+        self._reader = threading.Thread(target=self._read, name=f"driver {name}")
+        self._reader.start()
 
-    async def _read(self) -> None:
+    def _read(self) -> None:
         assert self._process.stdout is not None
-        async for line in self._process.stdout:
-            self._take(json.loads(line))
-        self._news.set()
+        with self._process.stdout as lines:
+            for line in lines:
+                self._hand_over(json.loads(line))
+        self._hand_over(None)
 
-    def _take(self, event: Event) -> None:
+    def _hand_over(self, event: Event | None) -> None:
+        loop = self._loop
+        if loop is not None:
+            loop.call_soon_threadsafe(self._take, event)
+
+    def _take(self, event: Event | None) -> None:
+        if event is None:
+            self._has_ended = True
+            self._news.set()
+            for answer in self._answers.values():
+                answer.cancel()
+            return
         kind = event["event"]
         if kind not in {"done", "failed"}:
             self.events.append(event)
@@ -150,13 +174,16 @@ class Driver:
 
     def start(self, do: str, **fields: Any) -> "asyncio.Future[Any]":
         """Give a command; return its answer to be."""
-        assert self._process.stdin is not None
         self._numbers += 1
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._answers[self._numbers] = answer
-        line = json.dumps({"do": do, "n": self._numbers, **fields})
-        self._process.stdin.write(line.encode() + b"\n")
+        self._say({"do": do, "n": self._numbers, **fields})
         return answer
+
+    def _say(self, command: Event) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command).encode() + b"\n")
+        self._process.stdin.flush()
 
     async def do(self, command: str, **fields: Any) -> Any:
         """Give a command and return its answer.
@@ -201,7 +228,7 @@ class Driver:
                             return event
                     self._news.clear()
                     await self._news.wait()
-                    assert not self._reader.done(), f"{self.name} has ended: {self.events}"
+                    assert not self._has_ended, f"{self.name} has ended: {self.events}"
         except TimeoutError:
             raise AssertionError(f"no {kind} {fields} of {self.name}: {self.events}") from None
 
@@ -217,51 +244,42 @@ class Driver:
         """Return every event of a kind so far."""
         return [event for event in self.events if event["event"] == kind]
 
-    # ---- its end ----------------------------------------------------------------------------
+    # ---- beginning and end ------------------------------------------------------------------
 
-    async def reset(self) -> None:
-        """Be as new, for the next scenario."""
-        await self.do("close")
+    async def begin(self) -> None:
+        """Be as new, in the event loop of this scenario."""
+        self._loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
         await self.do("ack_mode", manual=False)
-        self.events.clear()
+
+    async def end(self) -> None:
+        """Close the client of this scenario, if there is one."""
+        await self.do("close")
+        self._loop = None
+        self._answers.clear()
         self._looked.clear()
+        self.events.clear()
 
-    async def finish(self) -> None:
+    def finish(self) -> None:
         """Have it exit, which must succeed."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(ConnectionError):
-            self._process.stdin.write(b'{"do":"exit"}\n')
-            await self._process.stdin.drain()
-        async with asyncio.timeout(_STOPPING_S):
-            assert await self._process.wait() == 0
-            await self._reader
+        self._say({"do": "exit"})
+        assert self._process.wait(_STOPPING_S) == 0
 
-    async def kill(self) -> None:
+    def kill(self) -> None:
         """End it, whatever state it is in. Idempotent."""
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
-        await asyncio.wait([self._reader])
-        for answer in self._answers.values():
-            answer.cancel()
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
 
-@contextlib.asynccontextmanager
-async def running(name: str) -> AsyncIterator[Driver]:
+@contextlib.contextmanager
+def running(name: str) -> Iterator[Driver]:
     """Run a driver for the length of a `with` block, at whose end it must exit as it should."""
-    _, command = _REGISTRY[name]
-    process = await asyncio.create_subprocess_exec(
-        *command(),
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=_LINE_BYTES,
-    )
-    driver = Driver(name, process)
+    driver = Driver(name)
     try:
         yield driver
-        await driver.finish()
+        driver.finish()
     finally:
-        await driver.kill()
+        driver.kill()
