@@ -1,8 +1,9 @@
 """Messages on their way to the application: repeats dropped, acknowledgements collected. Pure."""
 
 from collections import deque
+from collections.abc import Iterator
 
-from router.client.frames import MessageFrame
+from router.client.frames import MessageFrame, acknowledge, acknowledge_one
 from router.client.words import Message
 from router.model import MessageId, UserId
 
@@ -39,6 +40,7 @@ class Arrivals:
         self._out_of_turn: set[str] = set()
         self._handled = ""
         self._told = ""
+        self._ids: deque[str] = deque(maxlen=remembered)
 
     @property
     def unhandled(self) -> int:
@@ -64,6 +66,7 @@ class Arrivals:
         if offset and (not resumed or place_of(offset) > place_of(self.since)):
             self.since = offset
         self._told = ""  # the node may have ended before it could note it down
+        self._ids.clear()  # it knows nothing of what another one has written
         return gap
 
     def take(self, frame: MessageFrame) -> Message | None:
@@ -90,6 +93,15 @@ class Arrivals:
             frame.replay,
         )
 
+    def acknowledge(self, message: Message) -> None:
+        """The application itself says that it is done with a message. Idempotent.
+
+        One that is not durable is acknowledged by its id: its sender may wait for that.
+        """
+        if not message.offset:
+            self._ids.append(message.id)
+        self.handle(message)
+
     def handle(self, message: Message) -> None:
         """The application is done with a message. Idempotent."""
         if not message.offset or place_of(message.offset) <= place_of(self._handled):
@@ -102,9 +114,12 @@ class Arrivals:
     @property
     def untold(self) -> bool:
         """Say whether there is something to acknowledge."""
-        return self._handled != self._told
+        return self._handled != self._told or bool(self._ids)
 
-    def acknowledge(self) -> str:
-        """Return the offset to acknowledge now; the node is taken to know it from now on."""
-        self._told = self._handled
-        return self._told
+    def tell(self) -> Iterator[str]:
+        """Yield what to say to the node about it; it is taken to know it from then on."""
+        while self._ids:
+            yield acknowledge_one(self._ids.popleft())
+        if self._handled != self._told:
+            self._told = self._handled
+            yield acknowledge(self._told)

@@ -211,16 +211,21 @@ class Client:
     def _finish(self) -> None:
         message, self._in_hand = self._in_hand, None
         if message is not None and self._auto_ack:
-            self.ack(message)
+            self._arrivals.handle(message)
+            self._handled()
+
+    def _handled(self) -> None:
+        self._backlog.changed()
+        self._keeper.handled()
 
     def ack(self, message: Message) -> None:
         """Say that a message was handled; only needed without `auto_ack`. Idempotent.
 
-        It is told to the node when all before it were handled too.
+        A durable one is told to the node when all before it were handled too; one that is not, at
+        once, by its id.
         """
-        self._arrivals.handle(message)
-        self._backlog.changed()
-        self._keeper.handled()
+        self._arrivals.acknowledge(message)
+        self._handled()
 
     # ---- sends ------------------------------------------------------------------------------
 

@@ -18,7 +18,6 @@ from router.client.frames import (
     MessageFrame,
     OutcomeFrame,
     Welcome,
-    acknowledge,
     read,
 )
 from router.client.policy import BYE, LOST, Ending
@@ -107,8 +106,8 @@ class Connection:
         """Acknowledge what was handled, and say goodbye."""
         with contextlib.suppress(ConnectionClosed, TimeoutError):
             async with asyncio.timeout(CLOSE_S):
-                if self._arrivals.untold:
-                    await self._socket.send(acknowledge(self._arrivals.acknowledge()))
+                for text in self._arrivals.tell():
+                    await self._socket.send(text)
                 await self._socket.close(BYE)
         self.abort()
 
@@ -172,7 +171,8 @@ class Connection:
             self._wake.clear()
             if self._ack_wanted:
                 self._ack_wanted = False
-                await self._socket.send(acknowledge(self._arrivals.acknowledge()))
+                for text in self._arrivals.tell():
+                    await self._socket.send(text)
             for text in self._sends.unwritten(self._loop.time(), limit_bytes):
                 await self._socket.send(text)
                 self._backlog.changed()

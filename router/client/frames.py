@@ -76,8 +76,9 @@ class SendFrame(msgspec.Struct, frozen=True, tag="send", omit_defaults=True):
     key: str | UnsetType = UNSET
 
 
-class _AckFrame(msgspec.Struct, frozen=True, tag="ack"):
-    offset: str
+class _AckFrame(msgspec.Struct, frozen=True, tag="ack", omit_defaults=True):
+    offset: str = ""
+    id: str = ""
 
 
 class _TypeOnly(msgspec.Struct, frozen=True):
@@ -111,4 +112,9 @@ def write(frame: SendFrame) -> str:
 
 def acknowledge(offset: str) -> str:
     """Return the frame that says: everything up to `offset` was handled."""
-    return _encoder.encode(_AckFrame(offset)).decode()
+    return _encoder.encode(_AckFrame(offset=offset)).decode()
+
+
+def acknowledge_one(message: str) -> str:
+    """Return the frame that says: the message of this id was handled."""
+    return _encoder.encode(_AckFrame(id=message)).decode()

@@ -8,7 +8,8 @@ Commands, one object a line, on its standard input; `n` comes back with the answ
     {"do":"ack_mode","n":3,"manual":true}      for the next `connect`: the application acknowledges
                                                itself, or not any more
     {"do":"ack","n":4,"id":"..."}              a message that was received; the node is told the
-                                               offset up to which everything was
+                                               offset up to which everything was, of one that is
+                                               not durable its id
     {"do":"close","n":5}                       answered when the client is closed, after its last
                                                event; also if there is none. The next `connect`
                                                makes a new one

@@ -138,6 +138,18 @@ async def test_the_application_may_acknowledge_itself(
     assert (await peer.hear("ack"))["offset"] == "3-0"
 
 
+async def test_a_message_that_is_not_stored_is_acknowledged_by_its_id(
+    driver: Driver, server: ScriptedServer
+) -> None:
+    await driver.do("ack_mode", manual=True)
+    await driver.connect(server.url)
+    peer = await server.welcomed()
+    await peer.plain_message(1)
+    await driver.messages(1)
+    await driver.do("ack", id="m1")
+    assert (await peer.hear("ack"))["id"] == "m1"
+
+
 async def test_what_was_acknowledged_to_a_node_that_died_is_acknowledged_again(
     driver: Driver, server: ScriptedServer
 ) -> None:
