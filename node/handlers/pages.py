@@ -40,6 +40,7 @@ _TYPES: Final = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml; charset=utf-8",
+    ".ts": "text/plain; charset=utf-8",  # declarations: for editors and readers, not for browsers
 }
 
 

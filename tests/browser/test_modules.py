@@ -28,19 +28,14 @@ def call(browser: Browser, cluster: Cluster) -> Iterator[Call]:
 
 @pytest.mark.parametrize(
     ("failures", "shortest", "longest"),
-    [(0, 250, 500), (1, 250, 500), (2, 500, 1_000), (5, 4_000, 8_000), (6, 7_500, 15_000)],
+    [(0, 0, 500), (1, 0, 500), (2, 0, 1_000), (5, 0, 8_000), (6, 0, 15_000), (5_000, 0, 15_000)],
 )
-def test_backoff_doubles_up_to_its_cap(
+def test_backoff_doubles_up_to_its_cap_and_is_spread_over_all_of_it(
     call: Call, failures: int, shortest: int, longest: int
 ) -> None:
     script = """({ backoffMs }, failures) => [0, 0.999999].map(
         (dice) => backoffMs(failures, { baseMs: 500, capMs: 15000 }, () => dice))"""
-    assert call("backoff.js", script, failures) == [shortest, longest]
-
-
-def test_backoff_of_many_failures_stays_at_the_cap(call: Call) -> None:
-    script = "({ backoffMs }) => backoffMs(5000, { baseMs: 500, capMs: 15000 }, () => 0)"
-    assert call("backoff.js", script) == 7_500
+    assert call("switchboard/backoff.js", script, failures) == [shortest, longest]
 
 
 def test_recent_ids_forget_the_oldest_first(call: Call) -> None:
@@ -48,7 +43,25 @@ def test_recent_ids_forget_the_oldest_first(call: Call) -> None:
         const ids = new RecentIds(2);
         return ["a", "b", "a", "c", "b", "a"].map((id) => ids.add(id));
     }"""
-    assert call("recent.js", script) == [True, True, False, True, False, True]
+    assert call("switchboard/recent.js", script) == [True, True, False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "after"),
+    [
+        ("1-0", "", True),
+        ("", "1-0", False),
+        ("", "", False),
+        ("2-0", "1-9", True),
+        ("10-0", "9-0", True),
+        ("1-10", "1-9", True),
+        ("1-9", "1-9", False),
+        ("5-18446744073709551615", "5-18446744073709551614", True),
+    ],
+)
+def test_offsets_compare_as_two_numbers(call: Call, a: str, b: str, after: bool) -> None:
+    script = "({ isAfter }, [a, b]) => isAfter(a, b)"
+    assert call("switchboard/offsets.js", script, [a, b]) is after
 
 
 _A, _B, _C = "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"
@@ -176,5 +189,5 @@ def test_the_rules_of_a_user_id(call: Call, user: str, problem: str) -> None:
 
 
 def test_words_nobody_knows_are_no_error(call: Call) -> None:
-    assert call("codes.js", "({ closing }) => closing(4999).reconnect") is True
-    assert call("codes.js", "({ outcomeWords }) => outcomeWords('new').tone") == "warn"
+    assert call("switchboard/closings.js", "({ closing }) => closing(4999).reconnect") is True
+    assert call("outcomes.js", "({ outcomeWords }) => outcomeWords('new').tone") == "warn"

@@ -47,6 +47,7 @@ def test_a_node_that_drains_sends_it_to_another(scene: Scene) -> None:
 
 
 def test_the_waits_grow_while_it_fails(scene: Scene) -> None:
+    scene.tab.run("Math.random = () => 0.999999")  # the longest wait there can be
     waits = []
     for _ in range(5):
         scene.node.close(4408)
@@ -55,7 +56,7 @@ def test_the_waits_grow_while_it_fails(scene: Scene) -> None:
         scene.expect_state("Connected")
     for failures, waited_ms in enumerate(waits, 1):
         longest = 500 * 2 ** (failures - 1)
-        assert longest / 2 <= waited_ms <= longest + 100, waits
+        assert longest <= waited_ms <= longest + 100, waits
 
 
 def test_a_person_can_try_at_once_or_give_up(scene: Scene) -> None:
@@ -79,8 +80,9 @@ def test_a_silent_node_is_left(scene: Scene) -> None:
     scene.expect_state("Connected")
     assert len(scene.node.sockets) == 1
     scene.node.pongs = False
+    scene.tab.run("Math.random = () => 0")
     waited_ms = scene.pass_time_until_it_dials()
-    assert 20_000 < waited_ms < 42_000
+    assert 40_000 <= waited_ms < 51_000
 
 
 def test_what_was_under_way_when_the_connection_ended_is_unknown(scene: Scene) -> None:

@@ -1,5 +1,10 @@
 """Every SDK: messages, repeats, acknowledgements, resuming."""
 
+import asyncio
+import contextlib
+
+from websockets.exceptions import ConnectionClosed
+
 from tests.conformance.drivers import Driver
 from tests.conformance.scripted import Peer, ScriptedServer
 
@@ -119,7 +124,7 @@ async def test_under_load_one_acknowledgement_stands_for_many(
     for number in range(1, 501):
         await peer.message(number)
     assert await last_ack(peer, "500-0") < 100
-    assert [event["data"] for event in driver.heard("message")] == list(range(1, 501))
+    assert await driver.messages(500) == list(range(1, 501))
 
 
 async def test_the_application_may_acknowledge_itself(
@@ -166,9 +171,20 @@ async def test_a_slow_application_gets_everything_in_order(
     driver: Driver, server: ScriptedServer
 ) -> None:
     await driver.connect(server.url, handler_s=0.005, max_messages=8, ping_interval_s=0.5)
-    peer = await server.welcomed()
-    for number in range(1, 201):
-        await peer.message(number)
+    answering = asyncio.create_task(_replay(server, 200))
     assert await driver.messages(200) == list(range(1, 201))
-    await last_ack(peer, "200-0")
-    assert server.count == 1
+    answering.cancel()
+    assert driver.heard("gap") == []
+    if driver.name == "python":  # it stops reading; a WebSocket of a browser cannot, and goes away
+        assert server.count == 1
+
+
+async def _replay(server: ScriptedServer, last: int) -> None:
+    """Give every client the messages up to `last` that it has not handled."""
+    while True:
+        peer = await server.accept(within_s=60)
+        since = peer.query.get("since", "0-0")
+        await peer.welcome(offset=since, resumed="since" in peer.query)
+        with contextlib.suppress(ConnectionClosed):
+            for number in range(int(since.partition("-")[0]) + 1, last + 1):
+                await peer.message(number)

@@ -1,8 +1,14 @@
-/** Wires the page: what a person does goes to the connection, what comes back to the views. */
-import { Connection, SendError } from "./connection.js";
+/** Wires the page: what a person does goes to the client, what comes back to the views. */
 import { chooseAddress, reachable, servedBy } from "./placement.js";
 import { Registry } from "./registry.js";
-import { addressTo, focusCompose, offerConfirms, wireCompose } from "./view/compose.js";
+import { connect, SwitchboardError } from "./switchboard.js";
+import {
+  addressTo,
+  focusCompose,
+  offerConfirms,
+  offerDurable,
+  wireCompose,
+} from "./view/compose.js";
 import { byId, setText } from "./view/dom.js";
 import { addReceived, addSent, wireMessages } from "./view/messages.js";
 import { explainMode } from "./view/mode.js";
@@ -21,35 +27,35 @@ const NAMES = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi
 const asked = new URLSearchParams(location.search);
 
 const registry = new Registry();
-/** @type {Connection | null} */
-let connection = null;
+/** @type {import("./switchboard.js").Client | null} */
+let client = null;
 /** Who this page is, the address it asked for, and the one it tried last. */
 const self = { user: "", wanted: "", target: "", arriving: false };
 let unseen = 0;
 
-const connectedTo = () => connection?.state.welcome?.node ?? "";
+const connectedTo = () => (client?.status.state === "open" ? client.status.node : "");
 const nameOf = (address) =>
   registry.nodes.find((node) => servedBy(node.address, address))?.name ?? address;
 
-function connect(user, address) {
+function arrive(user, address) {
   Object.assign(self, { user, wanted: address, target: address, arriving: true });
   // A reload, or a copy of the address, comes back to the same form.
   history.replaceState(null, "", `?${new URLSearchParams({ user, node: nameOf(address) })}`);
-  connection = new Connection((situation) => {
+  const urlFor = (situation) => {
     const near = registry.nodes.filter((node) => reachable(node.address, location.host));
     self.target = chooseAddress(near, self.wanted, situation);
-    const query = new URLSearchParams({ user, device: "web" });
-    return `ws://${self.target}/ws?${query}`;
-  });
-  connection.addEventListener("state", ({ detail }) => stateChanged(detail));
-  connection.addEventListener("message", ({ detail }) => messageCame(detail));
-  connection.addEventListener("problem", ({ detail }) => showNotice(`The node says: ${detail}`));
-  connection.open();
+    return `ws://${self.target}/ws`;
+  };
+  client = connect(urlFor, { user, device: "web" });
+  client.on("state", stateChanged);
+  client.on("message", messageCame);
+  client.on("gap", () => showNotice("Messages may be missing: the mailbox had not kept them all."));
+  client.on("error", complained);
 }
 
-function stateChanged(state) {
-  showState(state, { ...self, wanted: nameOf(self.wanted), target: nameOf(self.target) });
-  if (state.name === "connected") {
+function stateChanged(status) {
+  showState(status, { ...self, wanted: nameOf(self.wanted), target: nameOf(self.target) });
+  if (status.state === "open") {
     // Only after somebody asked for it, and only if they have not gone on elsewhere meanwhile.
     if (self.arriving && byId("session").contains(document.activeElement)) focusCompose();
     self.arriving = false;
@@ -59,23 +65,31 @@ function stateChanged(state) {
   redraw();
 }
 
+/** @param {SwitchboardError} error */
+function complained(error) {
+  if (error.code === "handler_failed") console.error(error.cause);
+  else showNotice(`The node says: ${error.message}`);
+}
+
 function messageCame(message) {
   addReceived(message);
+  // What is not durable nobody acknowledges for us, and its sender may wait for it.
+  if (message.offset === undefined) client?.ack(message);
   if (document.hidden) unseen += 1;
   retitle();
   registry.refresh();
 }
 
-function send(to, data, confirm) {
-  if (connection?.state.name !== "connected") {
+function send(to, data, options) {
+  if (client?.state !== "open") {
     return "You are not connected, so nothing was sent. Connect first, then send again.";
   }
-  const entry = addSent(to, data);
-  connection
-    .send(to, data, { confirm })
+  const entry = addSent(to, data, options.durable);
+  client
+    .send(to, data, options)
     .then(entry.settle)
     .catch((error) => {
-      if (!(error instanceof SendError)) throw error;
+      if (!(error instanceof SwitchboardError)) throw error;
       entry.refuse(`It was refused: ${error.message}.`);
     })
     .finally(() => registry.refresh());
@@ -88,7 +102,7 @@ function retitle() {
   document.title = unseen > 0 ? `(${unseen}) ${who}` : who;
 }
 
-/** Draw what depends on both the registry and the connection. */
+/** Draw what depends on both the registry and the client. */
 function redraw() {
   const node = connectedTo();
   showNodes(registry.nodes, {
@@ -108,6 +122,7 @@ function registryAnswered() {
   byId("cluster").classList.remove("stale");
   offerNodes(registry.nodes, asked.get("node") ?? "");
   offerConfirms(registry.delivery.confirms);
+  offerDurable(registry.delivery.confirms.includes("acked"));
   explainMode(registry.delivery.mode);
   suggestUser(redraw());
 }
@@ -125,14 +140,14 @@ function registryFailed({ words, retryInMs }) {
 suggestUser(asked.get("user") ?? "");
 offerNodes([], "");
 wireSession({
-  onConnect: connect,
-  onLeave: () => connection?.close(),
-  onRetry: () => connection?.retryNow(),
+  onConnect: arrive,
+  onLeave: () => client?.close(),
+  onRetry: () => client?.retryNow(),
 });
 wireCompose(send);
 wireMessages(addressTo);
 wirePeople({ onPick: addressTo, onFilter: (prefix) => registry.filter(prefix) });
-showState({ name: "idle" }, self);
+showState({ state: "idle" }, self);
 registry.addEventListener("update", registryAnswered);
 registry.addEventListener("problem", ({ detail }) => registryFailed(detail));
 document.addEventListener("visibilitychange", () => {

@@ -31,7 +31,8 @@ export function reachable(address, pageHost) {
 /**
  * @param {{address: string, state: string}[]} nodes as last heard of
  * @param {string} wanted the address that was asked for
- * @param {{failures: number, elsewhere: boolean}} situation see `Connection`
+ * @param {{failures: number, elsewhere: boolean}} situation see `Situation` in
+ *   switchboard.d.ts
  * @returns {string} the address to try next: the wanted one, unless it is known to be away, has
  *   asked to go elsewhere, or has failed three times (then each live one gets its turn)
  */

@@ -1,5 +1,5 @@
 /** The registry as the page's own node tells it: asked again and again while somebody looks. */
-import { backoffMs } from "./backoff.js";
+import { backoffMs } from "./switchboard/backoff.js";
 
 const EVERY_MS = 2_000;
 const BACKOFF = { baseMs: 2_000, capMs: 30_000 };

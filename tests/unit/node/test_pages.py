@@ -33,6 +33,7 @@ class PagesTest(AsyncHTTPTestCase):
             ".js": "text/javascript; charset=utf-8",
             ".css": "text/css; charset=utf-8",
             ".svg": "image/svg+xml; charset=utf-8",
+            ".ts": "text/plain; charset=utf-8",
         }
         files = [path for path in _STATIC.rglob("*") if path.is_file()]
         assert files

@@ -6,12 +6,14 @@ const form = byId("send-form");
 const to = byId("to");
 const typed = byId("data");
 const confirm = byId("confirm");
+const durable = byId("durable");
+const durableChoice = byId("durable-choice");
 const kind = byId("data-kind");
 const problem = byId("send-problem");
 
 /**
- * @param {(to: string, data: unknown, confirm: string) => string} onSend answers with what is
- *   wrong, "" when it is on its way
+ * @param {(to: string, data: unknown, options: {confirm: string, durable: boolean}) => string} onSend
+ *   answers with what is wrong, "" when it is on its way
  */
 export function wireCompose(onSend) {
   form.addEventListener("submit", (event) => {
@@ -29,7 +31,8 @@ export function wireCompose(onSend) {
       typed.focus();
       return;
     }
-    const refusal = onSend(user, readData(typed.value).data, confirm.value);
+    const options = { confirm: confirm.value, durable: !durableChoice.hidden && durable.checked };
+    const refusal = onSend(user, readData(typed.value).data, options);
     setText(problem, refusal);
     if (refusal) return; // what was typed stays, to be sent when it can be
     typed.value = "";
@@ -51,6 +54,11 @@ export function offerConfirms(confirms) {
   for (const option of [...confirm.options]) {
     if (!confirms.includes(option.value)) option.remove();
   }
+}
+
+/** @param {boolean} can whether the cluster keeps messages for those who are away */
+export function offerDurable(can) {
+  durableChoice.hidden = !can;
 }
 
 function describe() {

@@ -1,5 +1,5 @@
 /** Messages that came, and messages that were sent with what became of each. */
-import { outcomeWords } from "../codes.js";
+import { outcomeWords } from "../outcomes.js";
 import { showData } from "./data.js";
 import { byId, clock, make, putOnTop, setText } from "./dom.js";
 
@@ -20,14 +20,15 @@ export function wireMessages(onReply) {
   });
 }
 
-/** @param {{from?: string, data: unknown, sent_at: number, replay?: boolean}} message */
+/** @param {import("../switchboard.js").Message} message */
 export function addReceived(message) {
   const from = message.from
     ? make("span", { class: "from" }, "from ", make("bdi", {}, message.from))
     : make("span", { class: "from" }, "no sender named");
   const head = make("div", { class: "entry-head" }, from);
+  if (message.offset) head.append(make("span", { class: "badge" }, "durable"));
   if (message.replay) head.append(make("span", { class: "badge" }, "replayed"));
-  head.append(clock(new Date(message.sent_at * 1000)));
+  head.append(clock(message.sentAt));
   if (message.from) {
     const reply = make("button", { type: "button", class: "quiet" }, "Reply");
     reply.setAttribute("aria-label", `Reply to ${message.from}`);
@@ -42,10 +43,11 @@ export function addReceived(message) {
 /**
  * @param {string} to
  * @param {unknown} data
+ * @param {boolean} durable
  * @returns {{settle: (result: object) => void, refuse: (words: string) => void}} tell it one of
  *   them once
  */
-export function addSent(to, data) {
+export function addSent(to, data, durable) {
   const startedAt = performance.now();
   const badge = make("span", { class: "badge" });
   const words = make("span", { class: "words" });
@@ -54,6 +56,7 @@ export function addSent(to, data) {
     { class: "entry-head" },
     make("span", { class: "from" }, "to ", make("bdi", {}, to)),
     badge,
+    ...(durable ? [make("span", { class: "badge" }, "durable")] : []),
     clock(new Date()),
   );
   const result = make("p", { class: "result" }, words);

@@ -81,61 +81,64 @@ export function offerNodes(nodes, wanted) {
 }
 
 /**
- * @param {import("../connection.js").State} state
+ * @param {import("../switchboard.js").Status | {state: "idle"}} status
  * @param {{user: string, wanted: string, target: string}} session who, the name of the node that
  *   was asked for, and of the one tried last
  */
-export function showState(state, session) {
+export function showState(status, session) {
+  const { state } = status;
   clearInterval(countdown);
-  pill.dataset.state = state.name;
-  const away = state.name === "idle" || state.name === "ended";
+  pill.dataset.state = state;
+  const away = state === "idle" || state === "closed";
   // Whoever used a control that now vanishes goes on beside it.
   const hadFocus = (away ? panel : form).contains(document.activeElement);
   const retried = document.activeElement === retry;
   form.hidden = !away;
   panel.hidden = away;
-  retry.hidden = state.name !== "waiting";
-  second.hidden = state.name !== "connected";
-  setText(leave, state.name === "connected" ? "Disconnect" : "Give up");
+  retry.hidden = state !== "waiting";
+  second.hidden = state !== "open";
+  setText(leave, state === "open" ? "Disconnect" : "Give up");
   setText(who, session.user);
-  if (state.name !== "connected") setText(notice, "");
-  SHOW[state.name](state, session);
+  if (state !== "open") setText(notice, "");
+  SHOW[state](status, session);
   if (away && hadFocus) user.focus();
   if (!away && (hadFocus || (retried && retry.hidden))) panel.focus();
 }
+
+const BY_USER = 1000;
 
 const SHOW = {
   idle() {
     setText(pill, "Not connected");
   },
-  connecting(_state, { target }) {
+  connecting(_status, { target }) {
     setText(pill, `Connecting to ${target}`);
     setText(detail, `Asking ${target} for a connection.`);
   },
-  connected({ welcome }, { wanted }) {
-    setText(pill, `Connected to ${welcome.node} as ${welcome.user}`);
-    const other = wanted && wanted !== welcome.node;
+  open({ node: name, user: me }, { wanted }) {
+    setText(pill, `Connected to ${name} as ${me}`);
+    const other = wanted && wanted !== name;
     const instead = other ? ` You asked for ${wanted}, which was not available.` : "";
-    setText(detail, `Your messages arrive through ${welcome.node} and no other node.${instead}`);
+    setText(detail, `Your messages arrive through ${name} and no other node.${instead}`);
   },
-  waiting({ retryInMs, words }) {
+  waiting({ afterMs, reason }) {
     setText(pill, "Reconnecting");
-    const until = performance.now() + retryInMs;
+    const until = performance.now() + afterMs;
     const tick = () => {
       const seconds = Math.max(0, Math.ceil((until - performance.now()) / 1000));
-      setText(detail, `The connection ended: ${words}. Next try in ${seconds} s.`);
+      setText(detail, `The connection ended: ${reason}. Next try in ${seconds} s.`);
     };
     tick();
     countdown = setInterval(tick, 500);
   },
-  ended({ words, byUser }) {
+  closed({ code, reason }) {
     setText(pill, "Not connected");
-    showProblem(byUser ? "" : `The connection ended: ${words}.`);
+    showProblem(code === BY_USER ? "" : `The connection ended: ${reason}.`);
     user.setAttribute("aria-invalid", "false");
   },
 };
 
-/** @param {string} words something the node objects to, outside of any send */
+/** @param {string} words what a person should know of the connection that is there */
 export function showNotice(words) {
   setText(notice, words);
 }
