@@ -1,3 +1,5 @@
+from typing import Any, cast
+
 import pytest
 
 from tests.support.bare_store import BareStore
@@ -24,7 +26,7 @@ def test_without_a_mailbox_there_is_nothing_to_go_on_from(mail: Mail, store: Bar
     assert mail.resume() == [b"0-0", NOT_ALL, b"0-0"]
     assert mail.resume(since="0-0") == [b"0-0", ALL, b"0-0"]
     assert mail.resume(since="5-1") == [b"0-0", NOT_ALL, b"0-0"]
-    assert store.keys_left() == {}
+    assert store.keys_left() == {store.cursors: "hash"}  # its place is held from now on
 
 
 def test_a_new_device_begins_with_all_there_is_and_cannot_know_whether_it_is_all(
@@ -94,7 +96,7 @@ def test_an_offset_of_a_message_that_expired_or_never_was_is_as_good_as_any(mail
 def test_offsets_are_compared_as_numbers(mail: Mail, store: BareStore) -> None:
     for offset in ("9-0", "9-2", "9-10", "10-0"):
         fields = {"name": "n", "message": "m", "total": "1"}
-        store.redis.xadd(store.mail, fields, id=offset)
+        cast(Any, store.redis).xadd(store.mail, fields, id=offset)
     mail.ack("web", "9-2")
     mail.resume("web", ttl_ms=WEEK_MS)
     assert mail.resume("web", "9-10") == [b"9-10", ALL, b"10-0"]

@@ -116,7 +116,9 @@ async def test_a_stopped_node_leaves_nothing_behind_but_what_users_come_back_to(
             assert (code, frames[-1]["reason"]) == expected
             assert [frame["type"] for frame in frames] == ["goodbye"]
         assert await cluster.left_behind() == [
-            f"{cluster.prefix}:{{u{number}}}:seen" for number in range(4)
+            f"{cluster.prefix}:{{u{number}}}:{what}"
+            for number in range(4)
+            for what in ("cursors", "seen")
         ]
 
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from router.errors import Unavailable
+from router.settings import RedisSettings
 from router.store.connect import Connector
 from router.store.link import Link
 from router.store.resp import pack
@@ -45,7 +46,7 @@ class Played:
     def __init__(self) -> None:
         self.came: list[bytes] = []
         self.flushes = 0
-        connector = cast(Connector, type("NoConnector", (), {"reply_timeout_s": 1.0})())
+        connector = Connector("redis://nowhere.invalid", RedisSettings())  # never connects
         self.subscriber = Subscriber(connector, self.came.append, self._flush)
         self.link = PlayedLink()
         self.subscriber._link = cast(Link, self.link)
