@@ -84,10 +84,12 @@ class NodeDelivery:
         """Write to each session of one user; return whether any took it, now or before."""
         proof = self._proof(envelope, index) if envelope.confirm > _WRITTEN else None
         written = 0
+        sender = envelope.origin or envelope.sender
         for session in sessions:
             if not self._recent.add(envelope.origin, envelope.id, session.id):
                 self.repeats += 1
-            elif not session.put(frames.for_codec(session.codec)):
+            elif not session.put(frames.for_codec(session.codec), sender):
+                self._recent.forget(envelope.origin, envelope.id, session.id)
                 continue
             written += 1
             self._touched.add(session)
@@ -128,22 +130,28 @@ class NodeDelivery:
                 self.repeats += 1
                 if proof is not None:
                     session.expect(proof, envelope.id, offset)
+            elif session.closed:
+                continue
             elif position is None or session.replaying or before > position:
-                if session.closed:
-                    continue
-                session.expect_later(proof, offset)
-                self._catch_up(session)
-                written = True
-                continue
-            elif session.put_durable(envelope.id, offset, frames.durable(session.codec, offset)):
-                if proof is not None:
-                    session.expect(proof, envelope.id, offset)
+                self._read_later(session, offset, proof)
             else:
-                continue
+                whole = frames.durable(session.codec, offset)
+                if not session.fits(len(whole)):
+                    self._read_later(session, offset, proof)
+                elif session.put_durable(envelope.id, offset, whole):
+                    if proof is not None:
+                        session.expect(proof, envelope.id, offset)
+                else:
+                    continue
             written = True
             self._touched.add(session)
         self.delivered += written
         return written
+
+    def _read_later(self, session: ClientSession, offset: Offset, proof: Proof | None) -> None:
+        """Have a session read up to this message from its mailbox, when it is its turn."""
+        session.expect_later(proof, offset)
+        self._catch_up(session)
 
     def _to_everybody(self, envelope: MessageEnvelope, frames: "_Frames") -> None:
         for session in self._hub:

@@ -38,3 +38,7 @@ class RecentWrites:
             self._old, self._young = self._young, set()
         self._young.add(key)
         return True
+
+    def forget(self, origin: str, message: str, session: str) -> None:
+        """Take a note back: nothing was written after all; arguments as `add`."""
+        self._young.discard((origin, message, session))

@@ -6,7 +6,7 @@ from typing import Final
 from node.acks import Unacknowledged
 from node.disconnects import SLOW, Disconnect
 from node.frames import Codec, Goodbye, OutFrame
-from node.limits import Strikes
+from node.limits import Room, Shares, Strikes
 from node.proofs import PingProofs, Proof
 from node.sockets import Socket, frame, ping_frame
 from router.model import START, Confirm, EndpointId, Offset, Session, SessionId, UserId
@@ -50,6 +50,7 @@ class ClientSession:
         "_out",
         "_out_bytes",
         "_pings",
+        "_shares",
         "_socket",
         "address",
         "attached",
@@ -104,6 +105,7 @@ class ClientSession:
         self.strikes = Strikes(_STRIKES, _STRIKE_WINDOW_S)
         self._socket = socket
         self._max_waiting_bytes = max_waiting_bytes
+        self._shares = Shares(max_waiting_bytes)
         self._on_close = on_close
         self._out: list[bytes] = []
         self._out_bytes = 0
@@ -123,7 +125,10 @@ class ClientSession:
         return START if self._manual_acks else self.position or START
 
     def fits(self, length_bytes: int) -> bool:
-        """Say whether there is room for so much, and as much again for what cannot wait."""
+        """Say whether there is room for so much, and as much again for what cannot wait.
+
+        What is in the mailbox can wait: it is read from there when there is room.
+        """
         waiting = self._socket.waiting_bytes + self._out_bytes
         return not waiting or waiting + length_bytes <= self._max_waiting_bytes // 2
 
@@ -143,23 +148,26 @@ class ClientSession:
         """Return what the registry keeps of this session under `endpoint`."""
         return Session(self.id, endpoint, self.device, self.address, self.since)
 
-    def put(self, frames: bytes) -> bool:
+    def put(self, frames: bytes, sender: str = "") -> bool:
         """Collect a frame for the next `flush`.
 
         What arrives before the welcome waits behind it.
 
         Args:
             frames: whole WebSocket frames.
+            sender: who they are from; "" for the node.
 
         Returns:
-            False when too much waits already: the session is closed as a slow consumer, and
-            nothing of `frames` is written.
+            False when nothing of `frames` is written: too much waits already, and either the sender
+            has had its share of the room, or the session is closed as a slow consumer.
         """
         if self.closed:
             return False
-        waiting = self._socket.waiting_bytes + self._out_bytes
-        if waiting and waiting + len(frames) > self._max_waiting_bytes:
-            self.close(SLOW)
+        waiting_bytes = self._socket.waiting_bytes + self._out_bytes
+        room = self._shares.ask(sender, waiting_bytes, len(frames))
+        if room is not Room.TAKE:
+            if room is Room.CLOSE:
+                self.close(SLOW)
             return False
         self._out.append(frames)
         self._out_bytes += len(frames)

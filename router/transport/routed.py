@@ -95,7 +95,10 @@ class RoutedTransport:
 
     def publish(self, parcel: MessageEnvelope, deliveries: Sequence[Delivery]) -> None:
         """See `Transport.publish`."""
-        found = [None if d.special else self._known(d.user) for d in deliveries]
+        if deliveries and deliveries[0].special:  # all of one message are alike
+            self._look_ups.add(parcel, deliveries)
+            return
+        found = [self._known(delivery.user) for delivery in deliveries]
         if None not in found:
             known: dict[EndpointId, list[Delivery]] = {}
             for delivery, routes in zip(deliveries, found, strict=True):

@@ -63,6 +63,31 @@ async def gone(cluster: Cluster, user: str) -> None:
     await eventually(so)
 
 
+async def test_one_who_floods_a_slow_reader_takes_no_room_from_others(
+    store: EmbeddedServer,
+) -> None:
+    settings = {"max_waiting_bytes": WAITING_BYTES}
+    async with Cluster(store.address.url, nodes=2, node=settings) as cluster:
+        async with slow_client(cluster, 0, "slow") as slow, cluster.router() as router:
+            await slow.message()
+
+            async def outcome(origin: str, data: str) -> Outcome:
+                return (await router.send("slow", data, origin=origin, confirm="written")).outcome
+
+            while waiting(cluster, "slow") < WAITING_BYTES * 0.6:
+                assert await outcome("noisy", LARGE) is Outcome.WRITTEN
+            assert await outcome("quiet", "first") is Outcome.WRITTEN
+            heard = [await outcome("noisy", LARGE) for _ in range(20)]
+            assert heard[-1] is Outcome.DROPPED
+            assert await outcome("quiet", "second") is Outcome.WRITTEN
+            assert waiting(cluster, "slow") <= 1.5 * WAITING_BYTES
+            quiet: list[str] = []
+            while len(quiet) < 2:
+                message = await slow.message()
+                quiet += [message["data"]] if message["from"] == "quiet" else []
+            assert quiet == ["first", "second"]
+
+
 async def test_messages_together_beyond_the_bound_close_too_however_fast_they_come(
     store: EmbeddedServer,
 ) -> None:

@@ -38,3 +38,11 @@ def test_the_last_writes_are_remembered_and_never_more_than_twice_as_many(
             assert write in fresh[-2 * size :]
         for known in fresh[-size:]:
             assert not recent.add("bob", str(known), "s1")
+
+
+def test_a_note_that_was_taken_back_is_none() -> None:
+    recent = RecentWrites(10)
+    recent.add("bob", "m", "s1")
+    recent.forget("bob", "m", "s1")
+    assert recent.add("bob", "m", "s1")
+    recent.forget("bob", "never", "s1")
