@@ -5,6 +5,8 @@ from typing import Final, Protocol
 from router.model import START, Offset
 
 MAX_WAITING: Final = 1_024
+_REMEMBERED: Final = 64
+_LONGEST_ID: Final = 128
 
 
 class Told(Protocol):
@@ -24,13 +26,17 @@ class Unacknowledged:
     acknowledged, too.
     """
 
-    __slots__ = ("_ahead", "_offsets", "_waiting", "cursor")
+    __slots__ = ("_acknowledged", "_ahead", "_offsets", "_up_to", "_waiting", "cursor")
 
     def __init__(self) -> None:
         # Both in the order in which they were written, that of the offsets.
         self._offsets: dict[str, Offset] = {}
         self._waiting: dict[str, tuple[Offset, Told]] = {}
         self._ahead: set[str] = set()
+        # What was acknowledged lately: a replay may write a message, and the application
+        # acknowledge it, before its live copy comes with the one who waits for that.
+        self._acknowledged: dict[str, None] = {}
+        self._up_to = START
         self.cursor = START
 
     def wrote(self, message: str, offset: Offset) -> None:
@@ -40,16 +46,22 @@ class Unacknowledged:
             message: its id.
             offset: its place in the mailbox, above all before.
         """
+        self._offsets.pop(message, None)  # of another sender; its place must not be taken for this
         self._offsets[message] = offset
 
     def expect(self, message: str, offset: Offset, told: Told) -> None:
-        """Tell `told` when the message is acknowledged; of too many, the oldest fails.
+        """Tell `told` when the message is acknowledged, or is already.
+
+        Of too many that wait, the oldest fails.
 
         Args:
             message: its id.
             offset: its place in the mailbox; START when it is not durable.
             told: who waits.
         """
+        if message in self._acknowledged or START < offset <= self._up_to:
+            told.proved()
+            return
         earlier = self._waiting.pop(message, None)
         if earlier is None and len(self._waiting) >= MAX_WAITING:
             earlier = self._waiting.pop(next(iter(self._waiting)))
@@ -60,6 +72,7 @@ class Unacknowledged:
     def acknowledge(self, message: str) -> bool:
         """Take the acknowledgement of one message; return whether the cursor has moved."""
         self._tell(message)
+        self._remember(message)
         if message not in self._offsets:
             return False
         self._ahead.add(message)
@@ -71,6 +84,7 @@ class Unacknowledged:
 
     def acknowledge_up_to(self, offset: Offset) -> bool:
         """Take the acknowledgement of all up to `offset`; return whether the cursor has moved."""
+        self._up_to = max(self._up_to, offset)
         for message in [m for m, (at, _) in self._waiting.items() if START < at <= offset]:
             self._tell(message)
         while self._offsets and self._offsets[first := next(iter(self._offsets))] <= offset:
@@ -86,6 +100,12 @@ class Unacknowledged:
         waiting, self._waiting = self._waiting, {}
         for _, told in waiting.values():
             told.failed()
+
+    def _remember(self, message: str) -> None:
+        if len(message) <= _LONGEST_ID:
+            if len(self._acknowledged) >= _REMEMBERED:
+                del self._acknowledged[next(iter(self._acknowledged))]
+            self._acknowledged[message] = None
 
     def _tell(self, message: str) -> None:
         waiting = self._waiting.pop(message, None)
