@@ -40,10 +40,12 @@ class Client:
         device: str = "default",
         protocol: str | None = JSON_PROTOCOL,
         welcomed: bool = True,
+        since: str = "",
+        ack: str = "auto",
     ) -> Self:
         """Connect `user` at `host:port`; with `welcomed`, wait for the first frame too."""
         connection = await connect(
-            f"ws://{address}/ws?user={user}&device={device}",
+            f"ws://{address}/ws?user={user}&device={device}&since={since}&ack={ack}",
             subprotocols=[Subprotocol(protocol)] if protocol else None,
             proxy=None,
             compression=None,
@@ -115,6 +117,11 @@ class Client:
     async def close(self) -> None:
         """Say goodbye. Idempotent."""
         await self.connection.close()
+
+    async def cut(self) -> None:
+        """End the connection without a word, as a network does."""
+        self.connection.transport.abort()
+        await self.connection.wait_closed()
 
     async def closed(self, within_s: float = DEADLINE_S) -> tuple[int, str, list[Received]]:
         """Wait until the server closes; return the code, the reason, and the last frames."""

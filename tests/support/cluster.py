@@ -142,11 +142,19 @@ class Cluster:
         device: str = "default",
         protocol: str | None = JSON_PROTOCOL,
         welcomed: bool = True,
+        since: str = "",
+        ack: str = "auto",
     ) -> Client:
         """Return a client of `user` on a node (or the node at that index), welcomed by then."""
         holder = self.nodes[node] if isinstance(node, int) else node
         client = await Client.open(
-            holder.address, user, device=device, protocol=protocol, welcomed=welcomed
+            holder.address,
+            user,
+            device=device,
+            protocol=protocol,
+            welcomed=welcomed,
+            since=since,
+            ack=ack,
         )
         self._exits.push_async_callback(client.close)
         return client
