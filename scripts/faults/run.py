@@ -175,7 +175,7 @@ class Stage:
         pids = [slot.pid for slot in self.nodes.slots.values()] + [self.sender.pid]
         # Nobody follows a rescuer that was killed before its token ends.
         token_s = max(0.0, self.hurting.rescuer_killed_at + _TOKEN_S - loop.time())
-        rest_s, extra_s = options.rest_s + token_s, 4 * options.lease_s
+        rest_s, extra_s = options.rest_s + token_s, _TOKEN_S + 4 * options.lease_s
         final = await self.looking.final(pids, devices, rest_s, extra_s)
         for child in (self.clients, self.sender):
             await child.ask("end")
