@@ -11,6 +11,7 @@ from rich.console import Console
 from router.errors import ServerFailed
 from scripts.comparison import document
 from scripts.comparison.broker import left_out
+from scripts.comparison.figures import NoPlace, insert
 from scripts.comparison.options import DEFAULT_WORDS, STICKY, WORDS, Options, modes_of
 from scripts.comparison.output import write
 from scripts.comparison.session import Session
@@ -81,6 +82,9 @@ Out = Annotated[
 Render = Annotated[
     Path | None, typer.Option(help="Measure nothing; make the report of this results.json.")
 ]
+Into = Annotated[
+    Path | None, typer.Option(help="Put the figures of --render into this Markdown file.")
+]
 
 
 @app.command(help=HELP, epilog=EXAMPLE)
@@ -98,10 +102,13 @@ def compare(
     json: Json = False,
     out: Out = None,
     render: Render = None,
+    into: Into = None,
 ) -> None:
     """Read the options, run, print, write."""
     if render is not None:
-        raise typer.Exit(_render(render, json, out or render.parent))
+        raise typer.Exit(_render(render, json, out, into))
+    if into is not None:
+        raise typer.BadParameter("--into needs --render: look at the figures first")
     words, errors = parse_modes(modes), Console(stderr=True)
     missing = left_out(words)
     for why in missing.values():
@@ -146,12 +153,18 @@ def _run(
     return status or (EXIT_FAULTY if faults else 0)
 
 
-def _render(file: Path, json: bool, out: Path) -> int:
+def _render(file: Path, json: bool, out: Path | None, into: Path | None) -> int:
     try:
         found = document.load(file.read_bytes())
     except (OSError, msgspec.MsgspecError) as exc:
         raise typer.BadParameter(f"{file}: {exc}") from None
-    _tell(found, json, out)
+    if into is None:
+        _tell(found, json, out or file.parent)
+        return 0
+    try:
+        _say(insert(found, into, out or into.parent / "figures"))
+    except (OSError, NoPlace) as exc:
+        raise typer.BadParameter(str(exc)) from None
     return 0
 
 
@@ -161,8 +174,12 @@ def _tell(found: document.Document, json: bool, out: Path | None) -> None:
     else:
         show(table_console(), found)
     if out is not None:
-        for line in write(found, out):
-            Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
+        _say(write(found, out))
+
+
+def _say(lines: list[str]) -> None:
+    for line in lines:
+        Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,11 @@ _Milliseconds = Annotated[
 ]
 _Count = Annotated[int, Meta(description="count of messages")]
 _Mode = Annotated[
-    str, Meta(description="delivery.mode; routed-delivered is routed with confirm=delivered")
+    str,
+    Meta(
+        description="delivery.mode; routed-delivered is routed with confirm=delivered, "
+        "routed-durable is routed with durable messages"
+    ),
 ]
 _Nodes = Annotated[int, Meta(description="node processes")]
 _Micro = Annotated[float, Meta(description="CPU microseconds of nodes and store, for each user")]

@@ -9,6 +9,7 @@ from scripts.measuring.modes import Mode, Regime
 OUTSTANDING = 128
 ROUTED = "routed"
 ROUTED_DELIVERED = "routed-delivered"
+ROUTED_DURABLE = "routed-durable"
 STICKY = "sticky"
 QUICK_NODES = (1, 2)
 
@@ -24,6 +25,9 @@ MODES = {
         Mode(ROUTED_DELIVERED, ROUTED, "delivered", "delivered"),
     )
 }
+# Only while things break: it is stored in the user's mailbox, and replayed to who comes back. Its
+# sender waits no longer than the other modes' do.
+DURABLE = Mode(ROUTED_DURABLE, ROUTED, "accepted", "durable")
 WORDS = (ROUTED, "channel", "broadcast", "fanout", STICKY)
 DEFAULT_WORDS = (ROUTED, "channel", "broadcast", "fanout")
 
@@ -83,12 +87,17 @@ class Options(measuring.Options):
         """Return the regimes in the order in which each repeat runs them."""
         return Regime(outstanding=OUTSTANDING), Regime(rate=self.rate)
 
+    @property
+    def fault_modes(self) -> tuple[Mode, ...]:
+        """Return the rows of the faults."""
+        return (*self.modes, DURABLE) if ROUTED in self.clusters else self.modes
+
     def steps(self) -> int:
         """Return how many steps the progress bar counts."""
         return (
             len(list(self.cells()))
             + len(self.clusters)
-            + (len(self.modes) if self.faults else 0)
+            + (len(self.fault_modes) if self.faults else 0)
             + (len(self.nodes) if self.sticky else 0)
         )
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from scripts.comparison.chart import svg
 from scripts.comparison.document import Document, dump
 from scripts.comparison.plots import charts
-from scripts.comparison.table import tables
+from scripts.comparison.table import plain, tables
 from scripts.comparison.words import verdicts
 
 _WEB = Path(__file__).parent / "web"
@@ -74,7 +74,7 @@ def _items(sentences: Iterable[object]) -> str:
 
 def _table(table: Table) -> str:
     head = "".join(f"<th>{escape(str(column.header))}</th>" for column in table.columns)
-    columns = [[_plain(cell) for cell in column.cells] for column in table.columns]
+    columns = [[plain(cell) for cell in column.cells] for column in table.columns]
     body = "\n".join(
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
         for row in zip(*columns, strict=True)
@@ -83,8 +83,3 @@ def _table(table: Table) -> str:
         f"<h3>{escape(str(table.title))}</h3><div class='wide'><table><thead><tr>{head}</tr>"
         f"</thead><tbody>{body}</tbody></table></div>"
     )
-
-
-def _plain(cell: object) -> str:
-    """Return the text of a cell without rich's marks."""
-    return str(cell).removeprefix("[red]").removesuffix("[/]")

@@ -5,15 +5,18 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from scripts.comparison.aims import aims
 from scripts.comparison.document import Document
 from scripts.comparison.model import MAX_NODES
 from scripts.comparison.summary import Row, cpu_all, rows, wrongs
 from scripts.comparison.words import LOADS, load_of, verdicts
 from scripts.measuring.stats import Spread
 
+_TEXT = frozenset({"mode", "load", "than", "f(N)", "of", "verdict"})
+
 
 def tables(document: Document) -> list[Table]:
-    """Return a table for each part that was measured."""
+    """Return a table for each part that was measured, and first what the run must show."""
     every = rows(document.cells)
     found = [
         _cells(mine, regime, document)
@@ -28,7 +31,32 @@ def tables(document: Document) -> list[Table]:
         (document.model.fits, _fits),
         (document.model.crossings, _crossings),
     )
-    return found + [table(document) for rows_of, table in parts if rows_of]
+    return [
+        *aims_table(document),
+        *found,
+        *(table(document) for rows_of, table in parts if rows_of),
+    ]
+
+
+def aims_table(document: Document) -> list[Table]:
+    """Return the table of the aims; none where the run measured nothing that they are about."""
+    found = aims(document)
+    if all(aim.seen is None for aim in found):
+        return []
+    table = _table(
+        "what it must show; seen: median (lowest - highest) of the repeats, the median counts",
+        *("figure", "at most", "seen", "of", "verdict"),
+    )
+    for aim in found:
+        seen = "" if aim.seen is None else _spread(aim.seen, 0 if aim.most > 2 else 2)
+        verdict = f"[red]{aim.verdict}[/]" if aim.verdict == "missed" else aim.verdict
+        table.add_row(aim.figure, f"{aim.most:g}", seen, aim.where, verdict)
+    return [table]
+
+
+def plain(cell: object) -> str:
+    """Return the text of a cell without rich's marks."""
+    return str(cell).removeprefix("[red]").removesuffix("[/]")
 
 
 def show(console: Console, document: Document) -> None:
@@ -178,12 +206,14 @@ def _crossings(document: Document) -> Table:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
+        text = number == 0 or column in _TEXT
+        table.add_column(column, justify="left" if text else "right", no_wrap=True)
     return table
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:,.{digits}f}"
+    # Plus zero: what is a hair below it after the background was taken off is nothing.
+    return "" if value is None else f"{round(value, digits) + 0.0:,.{digits}f}"
 
 
 def _spread(spread: Spread, digits: int) -> str:

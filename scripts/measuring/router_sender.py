@@ -17,6 +17,8 @@ from router.settings import load
 from scripts.measuring.load import serve_sender
 from scripts.measuring.plan import Plan, user_name
 
+DURABLE = "durable"  # in place of how far a send waits: stored, and then as far as `accepted`
+
 
 class Caller:
     """Sends through a Router.
@@ -31,12 +33,16 @@ class Caller:
     async def send(self, plan: Plan, n: int, user: int, how: str) -> str:
         """Send one message, waiting as far as `how` names; return the outcome or the error."""
         data = plan.data(n, user)
+        durable = how == DURABLE
+        confirm = "accepted" if durable else how
         try:
             if plan.group == 1:
-                one = await self._router.send(user_name(user), data, origin="bench", confirm=how)
+                one = await self._router.send(
+                    user_name(user), data, origin="bench", confirm=confirm, durable=durable
+                )
                 return str(one.outcome)
             users = [user_name(member) for member in plan.members(user)]
-            many = await self._router.send_many(users, data, origin="bench", confirm=how)
+            many = await self._router.send_many(users, data, origin="bench", confirm=confirm)
         except SwitchboardError as exc:
             return exc.code
         return _word(str(result.outcome) for result in many.values())
