@@ -1,4 +1,4 @@
-"""Leaving the cluster in order, so that nobody loses a message; docs/protocol.md, section 5."""
+"""Leaving the cluster in order, so that nobody loses a message; docs/protocol.md, section 6."""
 
 import asyncio
 import random
