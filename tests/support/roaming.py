@@ -40,11 +40,14 @@ class Roamer:
     Args:
         user: who.
         places: node name -> address; the test keeps it right.
+        received: the data of every message, repeats included.
+        fell: offsets that did not rise within a connection; there must be none.
     """
 
     user: str
     places: Mapping[str, str]
     received: list[Any] = field(default_factory=list)
+    fell: list[str] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
     node: str = ""
     refused: int = 0
@@ -98,12 +101,17 @@ class Roamer:
     async def _read(self, connection: ClientConnection) -> tuple[float, float]:
         """Note messages until the connection ends; return when it was told to go, and how long."""
         loop = asyncio.get_running_loop()
-        told_at, after_s = 0.0, 0.0
+        told_at, after_s, last = 0.0, 0.0, (0, 0)
         try:
             while True:
                 frame = json.loads(await connection.recv())
                 if frame["type"] == "message":
                     self.received.append(frame["data"])
+                    if "offset" in frame:
+                        milliseconds, _, number = frame["offset"].partition("-")
+                        before, last = last, (int(milliseconds), int(number))
+                        if last <= before:
+                            self.fell.append(frame["offset"])
                 elif frame["type"] == "goodbye":
                     told_at, after_s = loop.time(), frame["reconnect_after_ms"] / 1_000
         except ConnectionClosed:
