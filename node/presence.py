@@ -93,7 +93,13 @@ class Presence:
         if self._again is not None and not self._again.done():
             self._again.cancel()
         self._again = asyncio.create_task(self._register_again(), name="register again")
-        self._again.add_done_callback(lambda _: then())
+        self._again.add_done_callback(lambda task: self._registered_again(task, then))
+
+    def _registered_again(self, task: asyncio.Task[None], then: Callable[[], None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self.failures += 1
+            _log.error("registering again failed", exc_info=task.exception())  # the sweep mends it
+        then()
 
     # ---- one session ------------------------------------------------------------------------
 

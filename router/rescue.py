@@ -163,12 +163,15 @@ class Rescuer:
     async def _look(self) -> None:
         """Rescue our own earlier epochs, then those who were without a lease in two looks."""
         while self._own:
-            endpoint = self._own.pop(0)
             try:
-                await self._rescue(endpoint)
-            except SwitchboardError:  # the store is away; a fault of ours is left to the looks
-                self._own.append(endpoint)
+                await self._rescue(self._own[0])
+            except SwitchboardError:
+                self._own.append(self._own.pop(0))  # the store is away: again, after the others
                 raise
+            except Exception:
+                del self._own[0]  # a fault of ours is left to the looks
+                raise
+            del self._own[0]  # not before: a loop that is ended here begins with it again
         now = asyncio.get_running_loop().time()
         if not self._endpoint.alive:
             self.store_was_away()

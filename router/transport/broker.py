@@ -22,6 +22,7 @@ from pamqp.header import ContentHeader
 from yarl import URL
 
 from router.errors import Unavailable
+from router.service import Services
 
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 5.0
@@ -52,6 +53,7 @@ class BrokerLink:
         set_up: awaited with each new connection before it counts as up, and with what to call
             when the connection is of no use any more, though it may still stand.
         on_down: called when a connection is lost.
+        services: gets the loop that connects again.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class BrokerLink:
         name: str,
         set_up: Callable[[Connection, Went], Awaitable[None]],
         on_down: Callable[[], None],
+        services: Services,
     ) -> None:
         parsed = URL(url)
         self.address = f"{parsed.host}:{parsed.port}"
@@ -69,15 +72,11 @@ class BrokerLink:
         self._on_down = on_down
         self._opening = asyncio.Lock()
         self._connection: aio_pika.abc.AbstractConnection | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._keeper = services.add(f"broker {name}", self._keep)
         self._lost = asyncio.Event()
+        self.opened = False  # there was a connection once, so another one is being made if need be
         self._reason = "not connected yet"
         self.up = False
-
-    @property
-    def opened(self) -> bool:
-        """Say whether there was a connection once, so that another one is being made if need be."""
-        return self._keeper is not None
 
     async def open(self) -> None:
         """Connect for the first time and stay connected from then on; later calls only look.
@@ -88,15 +87,14 @@ class BrokerLink:
         async with self._opening:
             if not self.opened:
                 await self._connect()
-                self._keeper = asyncio.create_task(self._keep(), name=f"broker {self._name}")
+                self._keeper.start()
+                self.opened = True
         if not self.up:
             raise self.down()
 
     async def close(self) -> None:
         """Disconnect. Idempotent."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
+        await self._keeper.stop()
         await self._end()
 
     def down(self) -> BrokerUnavailable:

@@ -59,7 +59,14 @@ def make_transport(settings: Settings, parts: Parts) -> Transport:
     if settings.delivery.mode == "fanout":
         exchange, most = p.keys.everybody, settings.inbox.max_length
         return _fanout()(
-            settings.delivery.amqp_url, exchange, most, p.registry, p.changed, p.deliver, p.flush
+            settings.delivery.amqp_url,
+            exchange,
+            most,
+            p.registry,
+            p.changed,
+            p.deliver,
+            p.flush,
+            p.connector.services,
         )
     kind = ChannelTransport if settings.delivery.mode == "channel" else BroadcastTransport
     return kind(p.connector, p.link, p.keys, p.registry, p.changed, p.deliver, p.flush)

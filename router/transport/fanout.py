@@ -13,6 +13,7 @@ import msgspec
 from router.codec import MAX_USERS_PER_ENVELOPE, MessageEnvelope, encode
 from router.errors import SwitchboardError
 from router.model import EndpointId, Outcome, Registered, Session, SessionId, UserId
+from router.service import Services
 from router.store.registry import Registry
 from router.transport.base import ACCEPTED_ONLY, Deliver, Delivery
 from router.transport.broker import (
@@ -44,6 +45,7 @@ class FanoutTransport:
         changed: called with a delivery whenever something was told to it.
         deliver: takes each envelope.
         flush: called after the envelopes that came together.
+        services: gets the loops that connect again.
     """
 
     confirms = ACCEPTED_ONLY
@@ -58,6 +60,7 @@ class FanoutTransport:
         changed: Callable[[Delivery], None],
         deliver: Deliver,
         flush: Callable[[], None],
+        services: Services,
     ) -> None:
         self._exchange = exchange
         self._max_length = max_length
@@ -67,8 +70,10 @@ class FanoutTransport:
         self._flush_now = flush
         self._flush_scheduled = False
         self._holding = Holding()
-        self._publisher = BrokerLink(url, "publisher", self._publisher_up, self._publisher_down)
-        self._consumer = BrokerLink(url, "consumer", self._consumer_up, lambda: None)
+        self._publisher = BrokerLink(
+            url, "publisher", self._publisher_up, self._publisher_down, services
+        )
+        self._consumer = BrokerLink(url, "consumer", self._consumer_up, lambda: None, services)
         self._outlet: Outlet | None = None
         self._waiting: _Flight = []
         self._busy = False

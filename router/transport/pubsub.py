@@ -107,7 +107,8 @@ class Subscriber:
         self._asked: dict[str, deque[asyncio.Future[None]]] = {}
         self._standing: set[str] = set()
         self._task: asyncio.Task[None] | None = None
-        self._alive: asyncio.Task[None] | None = None
+        self._opened = False
+        self._alive = connector.services.add("subscriber ping", self._ask_for_life)
         self._link = Link(
             connector,
             "subscriber",
@@ -119,17 +120,17 @@ class Subscriber:
     async def _open(self) -> None:
         """Connect, with the first subscription: a process that only sends never needs to."""
         async with self._opening:
-            if self._alive is None:
+            if not self._opened:
                 await self._link.open()
-                self._alive = asyncio.create_task(self._ask_for_life(), name="subscriber ping")
+                self._alive.start()
+                self._opened = True
 
     async def close(self) -> None:
         """Stop listening."""
-        tasks = [task for task in (self._task, self._alive) if task is not None]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await self._alive.stop()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
         await self._link.close()
 
     async def subscribe(self, channels: Iterable[str]) -> None:

@@ -100,3 +100,19 @@ async def test_a_canary_is_no_message(
         assert not node.canary.silent
         assert cluster.received() == [0]
         assert node.member.receiver.dead_letters == 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "loop"), [("channel", "link subscriber"), ("broadcast", "subscriber ping")]
+)
+async def test_the_loops_of_the_other_modes_are_missed_too(
+    store: EmbeddedServer, logs: Logs, mode: str, loop: str
+) -> None:
+    logs.expect(ENDED)
+    async with Cluster(store.address.url, nodes=0, delivery={"mode": mode}) as cluster:
+        others = set(asyncio.all_tasks())
+        node = await cluster.start("n1")
+        alice = await cluster.connect(node, "alice")
+        await kill(node, loop, others)
+        assert (await node.router.send("alice", 1)).outcome is Outcome.ACCEPTED
+        assert await alice.messages(1) == [1]

@@ -50,7 +50,7 @@ class Played:
         self.subscriber = Subscriber(connector, self.came.append, self._flush)
         self.link = PlayedLink()
         self.subscriber._link = cast(Link, self.link)
-        self.subscriber._alive = cast("asyncio.Task[None]", object())
+        self.subscriber._opened = True
 
     def _flush(self) -> None:
         self.flushes += 1
