@@ -11,7 +11,15 @@ HOUSE = read("docs/architecture.md")
 LINTER = configparser.ConfigParser()
 LINTER.read(ROOT / ".importlinter")
 TABLES = [table for table in HOUSE.tables if table.header == ("module", "", "what lives there")]
-PACKAGES = ["router", "router.transport", "router.store", "node", "node.handlers", "node.cli"]
+PACKAGES = [
+    "router",
+    "router.client",
+    "router.transport",
+    "router.store",
+    "node",
+    "node.handlers",
+    "node.cli",
+]
 
 
 def exists(module: str) -> bool:
