@@ -26,6 +26,7 @@ class Backlog:
         self._sends = sends
         self._queue: asyncio.Queue[Message | None] = asyncio.Queue()
         self._changed = asyncio.Event()
+        self._ended = False
 
     @property
     def is_full(self) -> bool:
@@ -44,8 +45,9 @@ class Backlog:
             await self._changed.wait()
 
     def put(self, message: Message) -> None:
-        """Add a message."""
-        self._queue.put_nowait(message)
+        """Add a message; after the end it is dropped, and comes again if it is durable."""
+        if not self._ended:
+            self._queue.put_nowait(message)
 
     async def get(self) -> Message | None:
         """Return the next message; None when none will come any more. Cancel-safe."""
@@ -56,11 +58,12 @@ class Backlog:
         return message
 
     def end(self, *, discard: bool) -> None:
-        """No more will come.
+        """No more will come. Idempotent.
 
         Args:
             discard: drop those that wait; what is durable was not acknowledged and comes again.
         """
+        self._ended = True
         while discard and not self._queue.empty():
             self._queue.get_nowait()
         self._queue.put_nowait(None)

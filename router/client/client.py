@@ -25,7 +25,7 @@ from router.client.words import (
     Waiting,
 )
 from router.errors import InvalidRequest
-from router.model import Confirm, SendResult, UserId, check_name, check_user
+from router.model import Confirm, Offset, SendResult, UserId, check_name, check_user
 
 _FINISH_S: Final = 5.0
 
@@ -84,6 +84,8 @@ class Client:
         _check_urls(urls)
         user = None if user is None else check_user(user)
         device = check_name(device, "device")
+        if since:
+            Offset.parse(since, "since")
         self._on_message = on_message
         self._on_state = on_state
         self._auto_ack = auto_ack
@@ -105,6 +107,7 @@ class Client:
         self._sender = Sender(self._sends, self._keeper.flush, self._backlog.changed, on_outcome)
         self._state: State = Closed(BYE, "it was not started")
         self._news = asyncio.Event()
+        self._staying: asyncio.Task[Closed] | None = None
         self._owner: asyncio.Task[None] | None = None
         self._handler: Handler | None = None
         self._leaving = False
@@ -121,7 +124,7 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None:
+        if error is None and self._handler is None:
             self._finish()
         await self.close()
         if error is None and self._failure is not None:
@@ -133,6 +136,7 @@ class Client:
         """Begin to connect; `async with` does it. Once only."""
         assert self._owner is None, "a client is started once"
         self._state = Waiting(0.0, "starting")
+        self._staying = asyncio.create_task(self._keeper.stay(), name="connection")
         self._owner = asyncio.create_task(self._live(), name="client")
         if self._on_message is not None:
             self._handler = Handler(self, self._on_message, self._failed)
@@ -311,21 +315,24 @@ class Client:
     # ---- the connection ---------------------------------------------------------------------
 
     async def _live(self) -> None:
-        closed = Closed(BYE, "closed by the program")
-        try:
-            closed = await self._keeper.stay()
-        except asyncio.CancelledError:
-            if self._failure is not None:
-                closed = Closed(BYE, "on_message has failed")
-        except Exception as exc:  # noqa: BLE001 - told to whoever waits for the end
-            self._failure = exc
-            closed = Closed(LOST, f"a fault: {exc!r}")
+        assert self._staying is not None
+        await asyncio.wait([self._staying])
+        closed = self._how_it_ended(self._staying)
         self._leaving = True
         try:
             await self._leave(closed)
             self._enter(closed)
-        except Exception as exc:  # noqa: BLE001 - as above: `on_state` is the program's
+        except Exception as exc:  # noqa: BLE001 - of `on_state`; raised where the program waits
             self._failure = self._failure or exc
+
+    def _how_it_ended(self, staying: "asyncio.Task[Closed]") -> Closed:
+        if staying.cancelled():
+            failed = self._failure is not None
+            return Closed(BYE, "on_message has failed" if failed else "closed by the program")
+        self._failure = staying.exception()
+        if self._failure is not None:
+            return Closed(LOST, f"a fault: {self._failure!r}")
+        return staying.result()
 
     async def _leave(self, closed: Closed) -> None:
         """Release everything, in order.
@@ -354,9 +361,10 @@ class Client:
         self._end()
 
     def _end(self) -> None:
-        if self._owner is not None and not self._leaving:
+        if self._staying is not None and not self._leaving:
             self._leaving = True
-            self._owner.cancel()
+            self._backlog.end(discard=True)
+            self._staying.cancel()
 
 
 def _nothing() -> None:
