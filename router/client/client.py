@@ -1,18 +1,17 @@
 """A user's connection to a cluster, kept up."""
 
-import asyncio
 import ssl
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
-from urllib.parse import urlsplit
+from typing import Any, Self
 
 from router.client.arrivals import Arrivals
 from router.client.backlog import Backlog
-from router.client.dialling import Dialler
+from router.client.dialling import Dialler, check_urls
 from router.client.handler import Handler, OnMessage
 from router.client.keeper import Keeper, Token
-from router.client.policy import BYE, LOST
+from router.client.life import Life
+from router.client.policy import BYE
 from router.client.sender import TIMEOUT_S, Sender
 from router.client.sends import Results, Sends
 from router.client.words import (
@@ -22,12 +21,8 @@ from router.client.words import (
     Open,
     Options,
     State,
-    Waiting,
 )
-from router.errors import InvalidRequest
 from router.model import Confirm, Offset, SendResult, UserId, check_name, check_user
-
-_FINISH_S: Final = 5.0
 
 
 class Client:
@@ -81,37 +76,30 @@ class Client:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         urls = [urls] if isinstance(urls, str) else list(urls)
-        _check_urls(urls)
+        check_urls(urls)
         user = None if user is None else check_user(user)
         device = check_name(device, "device")
         if since:
             Offset.parse(since, "since")
         self._on_message = on_message
-        self._on_state = on_state
         self._auto_ack = auto_ack
         self._options = options or Options()
         self._arrivals = Arrivals(self._options.remembered_ids, since)
         self._sends = Sends(self._options.max_sends)
         self._backlog = Backlog(self._options.max_messages, self._arrivals, self._sends)
         parts = (self._arrivals, self._sends, self._backlog, self._options)
+        self._life = Life(self._backlog, self._sends, on_state)
         self._keeper = Keeper(
             urls,
             token,
             Dialler(user, device, *parts, tls),
             self._arrivals,
             self._options,
-            enter=self._enter,
+            enter=self._life.enter,
             gap=on_gap or _nothing,
             broken=self._broken,
         )
         self._sender = Sender(self._sends, self._keeper.flush, self._backlog.changed, on_outcome)
-        self._state: State = Closed(BYE, "it was not started")
-        self._news = asyncio.Event()
-        self._staying: asyncio.Task[Closed] | None = None
-        self._owner: asyncio.Task[None] | None = None
-        self._handler: Handler | None = None
-        self._leaving = False
-        self._failure: BaseException | None = None
         self._in_hand: Message | None = None
 
     async def __aenter__(self) -> Self:
@@ -124,37 +112,30 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None and self._handler is None:
+        if error is None and self._on_message is None:
             self._finish()
         await self.close()
-        if error is None and self._failure is not None:
-            raise self._failure
+        if error is None and self._life.failure is not None:
+            raise self._life.failure
 
     # ---- its life ---------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to connect; `async with` does it. Once only."""
-        assert self._owner is None, "a client is started once"
-        self._state = Waiting(0.0, "starting")
-        self._staying = asyncio.create_task(self._keeper.stay(), name="connection")
-        self._owner = asyncio.create_task(self._live(), name="client")
-        if self._on_message is not None:
-            self._handler = Handler(self, self._on_message, self._failed)
+        self._life.start(self._keeper, None if self._on_message is None else self._handle)
+
+    def _handle(self) -> Handler:
+        assert self._on_message is not None
+        return Handler(self, self._on_message, self._life.fail)
 
     async def close(self) -> None:
         """Acknowledge what was handled, say goodbye, and stay away. Idempotent.
 
         Sends that wait are told; messages that wait are dropped, and those which are durable come
-        again to the next client of this device.
+        again to the next client of this device. Called by `on_message` it returns at once, and the
+        client is closed when `on_message` has returned.
         """
-        if self._owner is None:
-            return
-        self._end()
-        if self._handler is not None and self._handler.is_current:
-            return  # it may finish its message
-        await asyncio.wait([self._owner])
-        if self._handler is not None:
-            await self._handler.stop()
+        await self._life.close()
 
     async def wait_open(self) -> Open:
         """Wait until there is a connection, and return its state. Cancel-safe.
@@ -162,12 +143,7 @@ class Client:
         Raises:
             ClientClosed: there will be none.
         """
-        while not isinstance(self._state, Open):
-            if isinstance(self._state, Closed):
-                raise ClientClosed(self._state)
-            self._news.clear()
-            await self._news.wait()
-        return self._state
+        return await self._life.wait_open()
 
     async def wait_closed(self) -> Closed:
         """Wait until the client is closed, and return how. Cancel-safe.
@@ -175,17 +151,12 @@ class Client:
         Raises:
             Exception: what `on_message` has raised, if that was the end.
         """
-        while not isinstance(self._state, Closed):
-            self._news.clear()
-            await self._news.wait()
-        if self._failure is not None:
-            raise self._failure
-        return self._state
+        return await self._life.wait_closed()
 
     @property
     def state(self) -> State:
         """Return what it is doing now."""
-        return self._state
+        return self._life.state
 
     @property
     def offset(self) -> str:
@@ -208,8 +179,8 @@ class Client:
         message = self._in_hand = await self._backlog.get()
         if message is not None:
             return message
-        if isinstance(self._state, Closed) and self._state.code != BYE:
-            raise ClientClosed(self._state)
+        if isinstance(self._life.state, Closed) and self._life.state.code != BYE:
+            raise ClientClosed(self._life.state)
         raise StopAsyncIteration
 
     def _finish(self) -> None:
@@ -308,73 +279,14 @@ class Client:
         key: str | None,
         timeout: float,
     ) -> Results:
-        if isinstance(self._state, Closed):
-            raise ClientClosed(self._state)
+        if isinstance(self._life.state, Closed):
+            raise ClientClosed(self._life.state)
         return await self._sender.send(users, several, data, durable, confirm, ttl, key, timeout)
-
-    # ---- the connection ---------------------------------------------------------------------
-
-    async def _live(self) -> None:
-        assert self._staying is not None
-        await asyncio.wait([self._staying])
-        closed = self._how_it_ended(self._staying)
-        self._leaving = True
-        try:
-            await self._leave(closed)
-            self._enter(closed)
-        except Exception as exc:  # noqa: BLE001 - of `on_state`; raised where the program waits
-            self._failure = self._failure or exc
-
-    def _how_it_ended(self, staying: "asyncio.Task[Closed]") -> Closed:
-        if staying.cancelled():
-            failed = self._failure is not None
-            return Closed(BYE, "on_message has failed" if failed else "closed by the program")
-        self._failure = staying.exception()
-        if self._failure is not None:
-            return Closed(LOST, f"a fault: {self._failure!r}")
-        return staying.result()
-
-    async def _leave(self, closed: Closed) -> None:
-        """Release everything, in order.
-
-        1. Messages: those that wait are dropped if the program leaves, and the handler may finish
-           the one it has in hand. 2. The connection says goodbye. 3. Sends are told.
-        """
-        self._backlog.end(discard=closed.code == BYE)
-        if self._handler is not None and closed.code == BYE:
-            await self._handler.finish(_FINISH_S)
-        await self._keeper.close()
-        self._sends.close(ClientClosed(closed))
 
     def _broken(self) -> None:
         self._sends.disconnected()
         self._backlog.changed()
 
-    def _enter(self, state: State) -> None:
-        self._state = state
-        self._news.set()
-        if self._on_state is not None:
-            self._on_state(state)
-
-    def _failed(self, failure: BaseException) -> None:
-        self._failure = failure
-        self._end()
-
-    def _end(self) -> None:
-        if self._staying is not None and not self._leaving:
-            self._leaving = True
-            self._backlog.end(discard=True)
-            self._staying.cancel()
-
 
 def _nothing() -> None:
     pass
-
-
-def _check_urls(urls: Sequence[str]) -> None:
-    if not urls:
-        raise InvalidRequest("urls", "at least one is needed")
-    for url in urls:
-        parts = urlsplit(url)
-        if parts.scheme not in {"ws", "wss"} or not parts.hostname:
-            raise InvalidRequest("urls", f"'{url}' is no address like ws://host:port/ws")

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -16,6 +17,7 @@ from router.client.frames import PROTOCOL, Goodbye, Welcome, read
 from router.client.policy import LOST, Ending
 from router.client.sends import Sends
 from router.client.words import Options
+from router.errors import InvalidRequest
 
 
 class Refusal(Exception):
@@ -28,6 +30,16 @@ class Refusal(Exception):
     def __init__(self, ending: Ending) -> None:
         super().__init__(ending)
         self.ending = ending
+
+
+def check_urls(urls: Sequence[str]) -> None:
+    """Raise `InvalidRequest` unless these are addresses to connect to."""
+    if not urls:
+        raise InvalidRequest("urls", "at least one is needed")
+    for url in urls:
+        parts = urlsplit(url)
+        if parts.scheme not in {"ws", "wss"} or not parts.hostname:
+            raise InvalidRequest("urls", f"'{url}' is no address like ws://host:port/ws")
 
 
 def address_of(url: str, user: str | None, device: str, since: str) -> str:

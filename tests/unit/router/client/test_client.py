@@ -221,7 +221,7 @@ class TestHandler:
     async def test_one_that_hangs_is_ended(
         self, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("router.client.client._FINISH_S", 0.01)
+        monkeypatch.setattr("router.client.life._FINISH_S", 0.01)
         begun, ended = asyncio.Event(), asyncio.Event()
 
         async def hang(message: Message) -> None:
