@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from tests.support.browser import Tab
 
 MakeTab = Callable[..., Tab]
-LEVELS = ["delivered", "written", "accepted"]
+LEVELS = ["acked", "delivered", "written", "accepted"]
 
 
 def levels(tab: Tab) -> list[str]:
@@ -16,11 +16,12 @@ def levels(tab: Tab) -> list[str]:
     return [str(value) for value in found]
 
 
-def test_routed_can_promise_all_and_the_furthest_is_chosen(tab: MakeTab) -> None:
+def test_routed_can_promise_all_and_what_needs_no_application_is_chosen(tab: MakeTab) -> None:
     mine = tab().open()
     expect(mine.page.locator("#nodes li")).to_have_count(2)
     assert levels(mine) == LEVELS
     expect(mine.page.locator("#confirm")).to_have_value("delivered")
+    expect(mine.page.get_by_label("Durable")).to_be_visible()
     expect(mine.page.locator("h1")).to_have_text("One message, one node")
 
 
@@ -40,4 +41,5 @@ def test_what_cannot_be_promised_is_not_offered(tab: MakeTab, mode: str, title: 
     expect(mine.page.locator("h1")).to_have_text(title)
     assert levels(mine) == ["accepted"]
     expect(mine.page.locator("#confirm")).to_have_value("accepted")
+    expect(mine.page.get_by_label("Durable")).to_be_hidden()
     expect(mine.page.locator("#mode-words")).to_contain_text("send one, and")

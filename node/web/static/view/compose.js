@@ -49,7 +49,7 @@ export function wireCompose(onSend) {
   describe();
 }
 
-/** @param {string[]} confirms the levels that can be promised; of these, the furthest is chosen */
+/** @param {string[]} confirms the levels that can be promised; others are not offered */
 export function offerConfirms(confirms) {
   for (const option of [...confirm.options]) {
     if (!confirms.includes(option.value)) option.remove();

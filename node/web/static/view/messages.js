@@ -26,8 +26,8 @@ export function addReceived(message) {
     ? make("span", { class: "from" }, "from ", make("bdi", {}, message.from))
     : make("span", { class: "from" }, "no sender named");
   const head = make("div", { class: "entry-head" }, from);
-  if (message.offset) head.append(make("span", { class: "badge" }, "durable"));
-  if (message.replay) head.append(make("span", { class: "badge" }, "replayed"));
+  if (message.offset) head.append(make("span", { class: "kind" }, "durable"));
+  if (message.replay) head.append(make("span", { class: "kind" }, "replayed"));
   head.append(clock(message.sentAt));
   if (message.from) {
     const reply = make("button", { type: "button", class: "quiet" }, "Reply");
@@ -56,7 +56,7 @@ export function addSent(to, data, durable) {
     { class: "entry-head" },
     make("span", { class: "from" }, "to ", make("bdi", {}, to)),
     badge,
-    ...(durable ? [make("span", { class: "badge" }, "durable")] : []),
+    ...(durable ? [make("span", { class: "kind" }, "durable")] : []),
     clock(new Date()),
   );
   const result = make("p", { class: "result" }, words);
