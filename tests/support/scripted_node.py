@@ -24,23 +24,35 @@ _WELCOME: Final = {
 
 @dataclass
 class ScriptedNode:
-    """Takes every WebSocket of the page; `pongs` says whether it answers pings."""
+    """Takes every WebSocket of the page.
+
+    Args:
+        sockets: all of them, the newest last.
+        welcome: fields of the welcome that differ from the usual ones.
+        pongs: whether it answers pings.
+        pings: how many there were.
+        heard: every other frame.
+    """
 
     sockets: list[WebSocketRoute] = field(default_factory=list)
+    welcome: dict[str, Any] = field(default_factory=dict)
     pongs: bool = True
     pings: int = 0
+    heard: list[dict[str, Any]] = field(default_factory=list)
 
     def take(self, socket: WebSocketRoute) -> None:
         """Accept a WebSocket and welcome its user."""
         self.sockets.append(socket)
         socket.on_message(lambda text: self._hear(socket, json.loads(text)))
-        self.say(_WELCOME)
+        self.say({**_WELCOME, **self.welcome})
 
     def _hear(self, socket: WebSocketRoute, frame: dict[str, Any]) -> None:
         if frame["type"] == "ping":
             self.pings += 1
             if self.pongs:
                 socket.send('{"type":"pong"}')
+        else:
+            self.heard.append(frame)
 
     def say(self, frame: dict[str, Any]) -> None:
         """Send a frame on the newest WebSocket."""
