@@ -74,7 +74,8 @@ class Canary:
         if result is Push.PUSHED:
             delivery.pushed()
         else:
-            if result is not Push.FULL:  # an inbox that stays full is not read either
+            # An inbox that stays full is not read either; a store that is full says nothing of it.
+            if result is not Push.FULL or self._member.outbox.error.startswith("OOM"):
                 self._missing = 0
             delivery.refused(Outcome.BUSY)
         self._member.sending.changed(delivery)

@@ -149,7 +149,7 @@ class Drain:
         if not await _until(lambda: not _unproved(self._left), min(_PROOFS_S, most_s)):
             for session in self._left:
                 session.gone()
-        await _until(lambda: not self._member.sending.waiting, min(_PROOFS_S, most_s))
+        await _until(lambda: not self._member.sending.waiting, most_s)
         await self._rescuer.stop()
         await self._replays.stop()
         await self._presence.stop(most_s)

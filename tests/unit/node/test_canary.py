@@ -72,6 +72,15 @@ async def test_an_inbox_that_stays_full_is_silent(canary: Canary, member: Member
     await eventually(lambda: not canary.silent)
 
 
+async def test_a_store_that_is_full_is_no_silence(canary: Canary, member: Member) -> None:
+    await eventually(lambda: canary._missing > 0)
+    member.outbox.error = "OOM command not allowed when used memory > 'maxmemory'."
+    member.outbox._inbox_length = 0
+    for _ in range(5):
+        await eventually(lambda: canary._missing > 0)
+        await eventually(lambda: canary._missing == 0)
+
+
 async def test_without_a_store_none_is_missed(canary: Canary, member: Member) -> None:
     await eventually(lambda: canary._missing > 0)
     await member.link.close()
