@@ -22,6 +22,7 @@ NOT_RUN: Final[Mapping[str, str]] = {
     "scripts/bench": "it takes minutes; tests/unit/scripts tests its parts",
     "scripts/compare --faults --out comparison": "it takes minutes; tests/integration/test_compare.py runs --quick",
     "scripts/compare --modes sticky --nodes 1,2,4,8": "it takes minutes; tests/integration/test_compare.py runs --quick",
+    "scripts/chaos --seconds 120 --seed 1 --nodes 4 --users 200 --rate 300 --faults all": "it takes minutes; tests/chaos/test_short_run.py runs it small",
     ".ci/run": "it is what CI runs",
     "python3 docs/model/explore.py": "it takes a quarter of an hour; one configuration is run",
 }
