@@ -20,6 +20,7 @@ from scripts.measuring.command import (
     progress_bar,
     workshop,
 )
+from scripts.measuring.peer import describe
 
 HELP = (
     "Breaks a running cluster in seeded random ways while messages are sent through it: nodes are "
@@ -80,8 +81,8 @@ def _play(options: Options, folder: Path, json: bool) -> int:
     try:
         with progress_bar(errors, int(options.seconds)) as step:
             asyncio.run(_run(options, folder.absolute(), step))
-    except (ChildFailed, ServerFailed, TimeoutError) as exc:
-        errors.print(f"seed {options.seed}: {exc}", markup=False, highlight=False)
+    except (ChildFailed, ServerFailed, TimeoutError, ExceptionGroup) as exc:
+        errors.print(f"seed {options.seed}: {describe(exc)}", markup=False, highlight=False)
         return EXIT_FAULTY
     except (KeyboardInterrupt, asyncio.CancelledError):
         errors.print("interrupted; every process of the run has been ended")

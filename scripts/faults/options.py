@@ -56,6 +56,11 @@ class Options:
         return 2.0 if self.quick else 5.0
 
     @property
+    def drain_s(self) -> float:
+        """Return how long a node takes at most to drain."""
+        return 5.0 if self.quick else 12.0
+
+    @property
     def timeout_s(self) -> float:
         """Return how long each send waits for its outcome."""
         return 8.0

@@ -181,7 +181,7 @@ def settings_of(options: Options) -> dict[str, str]:
         "lease": {"ttl_s": options.lease_s, "heartbeat_s": options.heartbeat_s},
         "inbox": {"max_length": INBOX_CAP, "block_s": 1.0 if options.quick else 5.0},
         "mailbox": {"max_length": MAIL_CAP},
-        "node": {"ping_interval_s": options.ping_s},
+        "node": {"ping_interval_s": options.ping_s, "drain_s": options.drain_s},
         "log": {"level": "info", "format": "json"},
     }
     return {
