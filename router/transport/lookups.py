@@ -154,10 +154,13 @@ class LookUps:
 
     def _taken(self, delivery: Delivery, answer: Found) -> Routes:
         """Tell a delivery what its look-up found; return where to push it, NOWHERE for nowhere."""
+        doubtful = delivery in self._doubtful
         self._doubtful.discard(delivery)
         if answer.routes is None:
             assert answer.error is not None
-            if str(answer.error).startswith("OOM"):
+            if doubtful:  # what got no reply the first time may be stored all the same
+                delivery.outcome, delivery.reason = Outcome.UNKNOWN, str(answer.error)
+            elif str(answer.error).startswith("OOM"):
                 delivery.outcome, delivery.reason = Outcome.BUSY, str(answer.error)
             else:
                 delivery.error = translate(answer.error)

@@ -255,6 +255,22 @@ class TestLosses:
         assert shaky_world.stored() == ["m1"]
         assert (delivery.error, delivery.before) == (None, START)
 
+    async def test_one_that_may_be_stored_and_is_refused_when_asked_again_is_unknown(
+        self, shaky_world: World, proxy: Proxy
+    ) -> None:
+        await shaky_world.come()
+        lost = proxy.when(LOOKUP_SHA, Fault.LOSE_REPLY)
+        proxy.hold(Way.TO_CLIENT)
+        (delivery,) = shaky_world.ask("m1")
+        await lost.wait()
+        await eventually(lambda: shaky_world.stored() == ["m1"])
+        shaky_world.redis.delete(shaky_world.keys.routes(ALICE))
+        shaky_world.redis.set(shaky_world.keys.routes(ALICE), "not a hash")
+        proxy.heal()
+        await shaky_world.answered(delivery)
+        assert (delivery.outcome, delivery.error) == (Outcome.UNKNOWN, None)
+        assert "WRONGTYPE" in delivery.reason
+
     async def test_of_many_under_way_each_is_stored_once(
         self, shaky_world: World, proxy: Proxy
     ) -> None:
