@@ -2,7 +2,7 @@
 
 import argparse
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -36,7 +36,7 @@ class Clients:
         self._rng = Random()
 
     async def start(self, request: Request) -> Request:
-        """Bring `users` to life on the nodes at `ports`; return when every one is connected."""
+        """Bring `users` to life on the nodes at `ports`; return when each was connected once."""
         self._rng = Random(f"clients {request['seed']}")
         numbers = count(1)
         for user in range(request["users"]):
@@ -58,7 +58,7 @@ class Clients:
                 )
                 self._devices.append(device)
         self._lives = [asyncio.create_task(device.live_on()) for device in self._devices]
-        await self._all_live(request["limit_s"])
+        await self._all(request["limit_s"], lambda device: device.connection is not None)
         return {"devices": len(self._devices)}
 
     async def do(self, request: Request) -> Request:
@@ -88,7 +88,7 @@ class Clients:
         """Have everybody come back and stay."""
         for device in self._devices:
             device.calm()
-        await self._all_live(request["limit_s"])
+        await self._all(request["limit_s"], lambda device: device.live)
         return {"devices": len(self._devices)}
 
     async def end(self, request: Request) -> Request:
@@ -96,9 +96,9 @@ class Clients:
         self._pen.end()
         return {}
 
-    async def _all_live(self, limit_s: float) -> None:
+    async def _all(self, limit_s: float, are_so: Callable[[Device], bool]) -> None:
         async with asyncio.timeout(limit_s):
-            while not all(device.live for device in self._devices):
+            while not all(are_so(device) for device in self._devices):
                 _raise_first(self._lives)
                 await asyncio.sleep(0.05)
 
