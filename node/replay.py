@@ -60,7 +60,9 @@ class Replays:
         devices = [(session.user, session.device, session.resume_after) for session in sessions]
         found = await self._mailbox.resume(devices)
         for session, resumed in zip(sessions, found, strict=True):
-            session.resume(resumed.after, whole=resumed.whole)
+            # Asked twice, when all are registered again meanwhile: it may be further by now.
+            if session.position is None:
+                session.resume(resumed.after, whole=resumed.whole)
 
     def catch_up(self, session: ClientSession) -> None:
         """Read the mailbox to a session, unless that is under way; returns at once."""

@@ -139,7 +139,7 @@ class ClientSession:
             after: it has, or cannot get any more, everything up to this.
             whole: whether everything behind what it asked for is there.
         """
-        self.position = after
+        self.give_up(after)
         self.resumed = whole
         self._pings.start(after)
         self._acks.cursor = after
