@@ -62,7 +62,7 @@ def aims(document: Document) -> list[Aim]:
             f"full load and {rate}, any number of nodes: CPU of all processes, {ROUTED} : channel",
             1.25,
             (
-                (f"{nodes} nodes, {regime}", _ratio(cells, "channel", nodes, regime, cpu_all))
+                (_where(nodes, regime), _ratio(cells, "channel", nodes, regime, cpu_all))
                 for regime in REGIMES
                 for nodes in _sizes(cells)
             ),
@@ -102,6 +102,11 @@ def _sizes(cells: Iterable[Cell]) -> list[int]:
     return sorted({cell.nodes for cell in cells})
 
 
+def _where(nodes: int, regime: str) -> str:
+    load = "full load" if regime == "full" else f"{RATE:g}/s"
+    return f"{nodes} {'node' if nodes == 1 else 'nodes'}, {load}"
+
+
 def _spread(cells: Sequence[Cell], figure: Figure) -> Spread | None:
     return Spread.of([figure(cell) for cell in cells]) if cells else None
 
@@ -130,7 +135,7 @@ def _each(
 ) -> Iterable[tuple[str, Spread | None]]:
     for regime in REGIMES:
         for nodes in _sizes(cells):
-            yield f"{nodes} nodes, {regime}", _spread(pick(cells, ROUTED, nodes, regime), figure)
+            yield _where(nodes, regime), _spread(pick(cells, ROUTED, nodes, regime), figure)
 
 
 def _worst(figure: str, most: float, each: Iterable[tuple[str, Spread | None]]) -> Aim:

@@ -14,13 +14,14 @@ from rich.table import Table
 
 from scripts.comparison.chart import Chart
 from scripts.comparison.document import Document
+from scripts.comparison.origin import origin
 from scripts.comparison.pictures import draw
 from scripts.comparison.plots import charts
 from scripts.comparison.table import aims_table, plain, tables
 from scripts.comparison.words import verdicts
 
 _PLACE = re.compile(r"(<!-- compare:(figures|aims) -->\n).*?(<!-- /compare -->)", re.DOTALL)
-_TEXT_COLUMNS = frozenset({"left", "default", "full"})
+_TEXT = "left"
 
 
 class NoPlace(Exception):
@@ -60,7 +61,7 @@ def markdown(document: Document, folder: str, shown: Sequence[Chart]) -> str:
         folder: where the charts are, as seen from the page.
         shown: the charts.
     """
-    parts = [origin(document), "### What the figures say"]
+    parts = [aims_markdown(document).rstrip(), "### What the figures say"]
     parts.append("\n".join(f"- {sentence}" for sentence in verdicts(document)))
     parts.append("### Charts")
     parts += [f"![{chart.title}]({folder}/{chart.name}.svg)" for chart in shown]
@@ -77,35 +78,10 @@ def aims_markdown(document: Document) -> str:
     )
 
 
-def origin(document: Document) -> str:
-    """Return when and where a run was made, and what repeats it."""
-    settings = document.settings
-    machine = ", ".join(f"{name} {value}" for name, value in document.machine.items())
-    versions = ", ".join(f"{name} {value}" for name, value in document.versions.items())
-    return (
-        f"Measured on {str(settings.get('began', 'an unknown day'))[:10]}; {machine}; {versions}. "
-        f"The same again: `{command(document)}`."
-    )
-
-
-def command(document: Document) -> str:
-    """Return the command that repeats a run."""
-    settings = document.settings
-    if settings.get("quick"):
-        return "scripts/compare --quick" + (" --faults" if settings.get("faults") else "")
-    names = ("users", "messages", "rate", "seconds", "repeats")
-    given = {name: settings[name] for name in names if name in settings}
-    given |= {"size": settings.get("size_bytes", 100)}
-    listed = {"modes": settings.get("words", ()), "nodes": settings.get("nodes", ())}
-    words = [f"--{name} {','.join(map(str, values))}" for name, values in listed.items()]
-    words += [f"--{name} {value:g}" for name, value in given.items()]
-    return " ".join(["scripts/compare", *words, *(["--faults"] if settings.get("faults") else [])])
-
-
 def _table(table: Table) -> str:
     lines = [
         [str(column.header) for column in table.columns],
-        ["---" if column.justify in _TEXT_COLUMNS else "---:" for column in table.columns],
+        ["---" if column.justify == _TEXT else "---:" for column in table.columns],
         *zip(*([plain(cell) for cell in column.cells] for column in table.columns), strict=True),
     ]
     rows = "\n".join(f"| {' | '.join(cell.replace('|', ' ') for cell in line)} |" for line in lines)

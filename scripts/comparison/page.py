@@ -14,8 +14,9 @@ from rich.table import Table
 
 from scripts.comparison.chart import svg
 from scripts.comparison.document import Document, dump
+from scripts.comparison.origin import origin
 from scripts.comparison.plots import charts
-from scripts.comparison.table import plain, tables
+from scripts.comparison.table import aims_table, plain, tables
 from scripts.comparison.words import verdicts
 
 _WEB = Path(__file__).parent / "web"
@@ -26,8 +27,9 @@ METHOD = (
     "repeat, and ratios are taken repeat by repeat. CPU is each process's own accounting; the "
     "clients' is not counted. Every message carries a number and is checked by recipient and "
     "content. Wasted: messages that a node received without holding their user, by the nodes' own "
-    "counters. With fanout the broker's CPU counts as the store's; commands and bytes are those of "
-    "Redis alone."
+    "counters. What the store counts are commands, those inside its scripts included. Every store "
+    "writes its append-only file, which costs routed alone: Pub/Sub stores nothing. With fanout "
+    "the broker's CPU counts as the store's; commands and bytes are those of Redis alone."
 )
 
 
@@ -40,9 +42,8 @@ def page(document: Document) -> str:
         script=script,
         script_hash=_hash(script),
         style_hash=_hash(style),
-        began=escape(str(settings.get("began", ""))),
-        machine=escape(", ".join(f"{k} {v}" for k, v in document.machine.items())),
-        versions=escape(", ".join(f"{k} {v}" for k, v in document.versions.items())),
+        origin=escape(origin(document)),
+        aims="\n".join(_table(table) for table in aims_table(document)),
         method=escape(METHOD),
         verdicts=_items(verdicts(document)),
         left_out=_items(dict(settings.get("left_out", {})).values()),
@@ -73,13 +74,26 @@ def _items(sentences: Iterable[object]) -> str:
 
 
 def _table(table: Table) -> str:
-    head = "".join(f"<th>{escape(str(column.header))}</th>" for column in table.columns)
+    kinds = ["text" if column.justify == "left" else "number" for column in table.columns]
+    head = "".join(
+        f"<th class='{kind}'>{escape(str(column.header))}</th>"
+        for kind, column in zip(kinds, table.columns, strict=True)
+    )
     columns = [[plain(cell) for cell in column.cells] for column in table.columns]
+    ends = [row.end_section for row in table.rows]
     body = "\n".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in zip(*columns, strict=True)
+        f"<tr class='{'last' if end else ''}'>"
+        + "".join(_cell(kind, cell) for kind, cell in zip(kinds, row, strict=True))
+        + "</tr>"
+        for end, row in zip(ends, zip(*columns, strict=True), strict=True)
     )
+    title = str(table.title)
     return (
-        f"<h3>{escape(str(table.title))}</h3><div class='wide'><table><thead><tr>{head}</tr>"
-        f"</thead><tbody>{body}</tbody></table></div>"
+        f"<h3>{escape(title[0].upper() + title[1:])}</h3><div class='wide'><table><thead><tr>"
+        f"{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def _cell(kind: str, text: str) -> str:
+    bad = " bad" if text == "missed" else ""
+    return f"<td class='{kind}{bad}'>{escape(text)}</td>"

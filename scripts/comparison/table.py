@@ -16,7 +16,7 @@ _TEXT = frozenset({"mode", "load", "than", "f(N)", "of", "verdict"})
 
 
 def tables(document: Document) -> list[Table]:
-    """Return a table for each part that was measured, and first what the run must show."""
+    """Return a table for each part that was measured; what a run must show has one of its own."""
     every = rows(document.cells)
     found = [
         _cells(mine, regime, document)
@@ -31,11 +31,7 @@ def tables(document: Document) -> list[Table]:
         (document.model.fits, _fits),
         (document.model.crossings, _crossings),
     )
-    return [
-        *aims_table(document),
-        *found,
-        *(table(document) for rows_of, table in parts if rows_of),
-    ]
+    return [*found, *(table(document) for rows_of, table in parts if rows_of)]
 
 
 def aims_table(document: Document) -> list[Table]:
@@ -44,13 +40,14 @@ def aims_table(document: Document) -> list[Table]:
     if all(aim.seen is None for aim in found):
         return []
     table = _table(
-        "what it must show; seen: median (lowest - highest) of the repeats, the median counts",
-        *("figure", "at most", "seen", "of", "verdict"),
+        "limits set before there was anything to measure; seen: median (lowest - highest) of the "
+        "repeats, and the median counts",
+        *("figure", "at most", "seen", "verdict", "of"),
     )
     for aim in found:
         seen = "" if aim.seen is None else _spread(aim.seen, 0 if aim.most > 2 else 2)
         verdict = f"[red]{aim.verdict}[/]" if aim.verdict == "missed" else aim.verdict
-        table.add_row(aim.figure, f"{aim.most:g}", seen, aim.where, verdict)
+        table.add_row(aim.figure, f"{aim.most:g}", seen, verdict, aim.where)
     return [table]
 
 
@@ -61,7 +58,7 @@ def plain(cell: object) -> str:
 
 def show(console: Console, document: Document) -> None:
     """Print what a run found."""
-    for table in tables(document):
+    for table in (*tables(document), *aims_table(document)):
         console.print(table)
     for sentence in verdicts(document):
         console.print(f"- {sentence}", highlight=False)
@@ -218,4 +215,4 @@ def _number(value: float | None, digits: int) -> str:
 
 def _spread(spread: Spread, digits: int) -> str:
     low, middle, high = (f"{v:.{digits}f}" for v in (spread.low, spread.median, spread.high))
-    return f"{middle} ({low}-{high})"
+    return middle if low == high else f"{middle} ({low}-{high})"

@@ -83,7 +83,7 @@ def test_the_worst_of_all_sizes_and_loads_counts_against_channel_with_its_sender
     ]
     found = aims(document(*cells))[4]
     assert found.seen == Spread(1.5, 1.5, 1.5)
-    assert (found.where, found.verdict) == ("4 nodes, rate", "missed")
+    assert (found.where, found.verdict) == ("4 nodes, 500/s", "missed")
 
 
 def test_another_load_or_size_stands_for_nothing() -> None:

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from scripts.comparison import figures
-from scripts.comparison.figures import NoPlace, aims_markdown, command, insert, markdown, origin
+from scripts.comparison.figures import NoPlace, aims_markdown, insert, markdown
+from scripts.comparison.origin import command, origin
 from scripts.comparison.plots import charts
 from tests.support.comparison import RECORDED
 
