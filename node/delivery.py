@@ -125,14 +125,14 @@ class NodeDelivery:
         before = Offset.parse(envelope.before[index])
         written = False
         for session in sessions:
-            position = session.position
+            position = session.place.position
             if position is not None and offset <= position:
                 self.repeats += 1
                 if proof is not None:
                     session.expect(proof, envelope.id, offset)
             elif session.closed:
                 continue
-            elif position is None or session.replaying or before > position:
+            elif position is None or session.place.replaying or before > position:
                 self._read_later(session, offset, proof)
             else:
                 whole = frames.durable(session.codec, offset)
@@ -150,7 +150,7 @@ class NodeDelivery:
 
     def _read_later(self, session: ClientSession, offset: Offset, proof: Proof | None) -> None:
         """Have a session read up to this message from its mailbox, when it is its turn."""
-        session.expect_later(proof, offset)
+        session.place.note(offset, proof)
         self._catch_up(session)
 
     def _to_everybody(self, envelope: MessageEnvelope, frames: "_Frames") -> None:

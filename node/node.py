@@ -230,8 +230,8 @@ class Node:
             user=session.user,
             node=self._settings.node.name,
             device=session.device,
-            resumed=session.resumed,
-            offset=str(session.position or START),
+            resumed=session.place.whole,
+            offset=str(session.place.position or START),
             max_message_bytes=self._settings.node.max_message_bytes,
         )
 

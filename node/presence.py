@@ -15,7 +15,7 @@ from node.rounds import Rounds
 from node.session import ClientSession
 from router.errors import SwitchboardError
 from router.member import Member
-from router.model import START, EndpointId, UserId
+from router.model import EndpointId, UserId
 
 _SLICE: Final = 500
 _TICK_S: Final = 1.0
@@ -130,14 +130,14 @@ class Presence:
             self._member.endpoint.check_now()
             return False
         newest = dict(zip(sessions, registered.newest, strict=True))
-        await self._replays.resume([s for s in sessions if s.position is None])
+        await self._replays.resume([s for s in sessions if s.place.position is None])
         for session in sessions:
             if session.closed:
                 await self._unregister(session, endpoint)
                 continue
             if not session.welcomed:
                 session.welcome(self._welcome(session))
-            if max(newest[session] or START, session.newest) > (session.position or START):
+            if session.place.behind(newest[session]):
                 self._replays.catch_up(session)
         return True
 

@@ -12,7 +12,7 @@ from node.session import ClientSession
 from node.sockets import frame
 from router.codec import StoredMessage
 from router.errors import SwitchboardError
-from router.model import START, Offset
+from router.model import Offset
 from router.store.clock import StoreClock
 from router.store.mailbox import Mailbox
 
@@ -57,32 +57,32 @@ class Replays:
         Raises:
             Unavailable, StoreRefused: the store is away or refuses.
         """
-        devices = [(session.user, session.device, session.resume_after) for session in sessions]
+        devices = [(session.user, session.device, session.place.asked) for session in sessions]
         found = await self._mailbox.resume(devices)
         for session, resumed in zip(sessions, found, strict=True):
             # Asked twice, when all are registered again meanwhile: it may be further by now.
-            if session.position is None:
+            if session.place.position is None:
                 session.resume(resumed.after, whole=resumed.whole)
 
     def catch_up(self, session: ClientSession) -> None:
         """Read the mailbox to a session, unless that is under way; returns at once."""
-        if session.position is None or session.closed or session in self._tasks:
+        if session.place.position is None or session.closed or session in self._tasks:
             return  # a session without a position catches up when it has one
-        session.replaying = True
+        session.place.replaying = True
         task = asyncio.create_task(self._read_all(session), name=f"replay {session.id}")
         self._tasks[session] = task
         task.add_done_callback(lambda done: self._ended(session, done))
 
     def _ended(self, session: ClientSession, task: asyncio.Task[None]) -> None:
         del self._tasks[session]
-        session.replaying = False
+        session.place.replaying = False
         if task.cancelled() or session.closed:
             return
         if task.exception() is not None:
             self.failures += 1
             _log.error("replay failed", session=session.id, exc_info=task.exception())
             session.abort()  # it reads the mailbox again when it returns
-        elif session.newest > (session.position or START):
+        elif session.place.behind(None):
             self.catch_up(session)  # seen live after the last look at the mailbox
 
     async def _read_all(self, session: ClientSession) -> None:
@@ -96,12 +96,13 @@ class Replays:
 
     async def _read_some(self, session: ClientSession) -> bool:
         """Read a batch; return whether it was the last."""
-        assert session.position is not None
-        seen = session.newest
-        entries = await self._mailbox.read(session.user, session.position, _BATCH)
+        place = session.place
+        assert place.position is not None
+        seen = place.newest
+        entries = await self._mailbox.read(session.user, place.position, _BATCH)
         for offset, message in entries:
             if message is None or self._expired(message):
-                session.pass_over(offset)
+                place.pass_over(offset)
             elif not await self._write(session, offset, message):
                 return True
         session.flush()
@@ -110,8 +111,8 @@ class Replays:
         if not entries:
             # What was seen before this look and is not there has been removed meanwhile. What was
             # seen after it is there at the next.
-            session.give_up(seen)
-        return session.newest <= session.position
+            place.give_up(seen)
+        return not place.behind(None)
 
     async def _write(self, session: ClientSession, offset: Offset, message: StoredMessage) -> bool:
         """Write one message when there is room for it; return whether it was written."""

@@ -1,12 +1,14 @@
 """One client: its socket, what waits to be written, and what it has proved to have received."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from node.acks import Unacknowledged
 from node.disconnects import SLOW, Disconnect
 from node.frames import Codec, Goodbye, OutFrame
-from node.limits import Room, Shares, Strikes
+from node.limits import Room, Strikes
+from node.outgoing import Outgoing
+from node.place import Place
 from node.proofs import PingProofs, Proof
 from node.sockets import Socket, frame, ping_frame
 from router.model import START, Confirm, EndpointId, Offset, Session, SessionId, UserId
@@ -20,10 +22,6 @@ class ClientSession:
 
     Frames collect until `flush`, so what one batch brings leaves in one write. A finished write
     proves nothing; so after messages whose sender wants proof goes a ping (`PingProofs`).
-
-    Durable messages are written in the order of their offsets: `position` is the last one, None
-    until it is known where this client goes on. While `replaying`, they come from the mailbox;
-    `newest` is the last one that was seen live meanwhile.
 
     Args:
         user: whose.
@@ -42,15 +40,11 @@ class ClientSession:
 
     __slots__ = (
         "_acks",
-        "_awaited",
         "_manual_acks",
-        "_max_waiting_bytes",
         "_on_ack",
         "_on_close",
-        "_out",
-        "_out_bytes",
+        "_outgoing",
         "_pings",
-        "_shares",
         "_socket",
         "address",
         "attached",
@@ -59,11 +53,7 @@ class ClientSession:
         "device",
         "heard",
         "id",
-        "newest",
-        "position",
-        "replaying",
-        "resume_after",
-        "resumed",
+        "place",
         "since",
         "strikes",
         "user",
@@ -96,19 +86,11 @@ class ClientSession:
         self.welcomed = False
         self.closed = False
         self.heard = True
-        self.resume_after = resume_after
-        self.resumed = False
-        self.position: Offset | None = None
-        self.newest = START
-        self.replaying = False
-        self._awaited: dict[Offset, list[Proof]] = {}
+        self.place = Place(resume_after)
         self.strikes = Strikes(_STRIKES, _STRIKE_WINDOW_S)
         self._socket = socket
-        self._max_waiting_bytes = max_waiting_bytes
-        self._shares = Shares(max_waiting_bytes)
+        self._outgoing = Outgoing(socket, max_waiting_bytes)
         self._on_close = on_close
-        self._out: list[bytes] = []
-        self._out_bytes = 0
         self._pings = PingProofs()
         self._acks = Unacknowledged()
         self._manual_acks = manual_acks
@@ -122,15 +104,14 @@ class ClientSession:
     @property
     def _to_prove(self) -> Offset:
         """Return how far the next pong will move the device's cursor."""
-        return START if self._manual_acks else self.position or START
+        return START if self._manual_acks else self.place.position or START
 
     def fits(self, length_bytes: int) -> bool:
         """Say whether there is room for so much, and as much again for what cannot wait.
 
         What is in the mailbox can wait: it is read from there when there is room.
         """
-        waiting = self._socket.waiting_bytes + self._out_bytes
-        return not waiting or waiting + length_bytes <= self._max_waiting_bytes // 2
+        return self._outgoing.fits(length_bytes)
 
     def resume(self, after: Offset, *, whole: bool) -> None:
         """Say where the durable messages of this client begin.
@@ -139,8 +120,7 @@ class ClientSession:
             after: it has, or cannot get any more, everything up to this.
             whole: whether everything behind what it asked for is there.
         """
-        self.give_up(after)
-        self.resumed = whole
+        self.place.begin(after, whole=whole)
         self._pings.start(after)
         self._acks.cursor = after
 
@@ -163,47 +143,26 @@ class ClientSession:
         """
         if self.closed:
             return False
-        waiting_bytes = self._socket.waiting_bytes + self._out_bytes
-        room = self._shares.ask(sender, waiting_bytes, len(frames))
-        if room is not Room.TAKE:
-            if room is Room.CLOSE:
-                self.close(SLOW)
-            return False
-        self._out.append(frames)
-        self._out_bytes += len(frames)
-        return True
+        room = self._outgoing.put(frames, sender)
+        if room is Room.CLOSE:
+            self.close(SLOW)
+        return room is Room.TAKE
 
     def put_durable(self, message: str, offset: Offset, frames: bytes) -> bool:
         """Collect a durable message, the next one of the mailbox; else as `put`.
 
         Args:
             message: its id.
-            offset: its place, above `position`.
+            offset: its place, above all before.
             frames: whole WebSocket frames.
         """
         if not self.put(frames):
             return False
-        self.position = offset
         if self._manual_acks:
             self._acks.wrote(message, offset)
-        for proof in self._awaited.pop(offset, ()):
+        for proof in self.place.written(offset):
             self._watch(proof, message, offset)
         return True
-
-    def pass_over(self, offset: Offset) -> None:
-        """Go on behind a message of the mailbox that is not written, expired or unreadable."""
-        self.position = offset
-        self._fail(self._awaited.pop(offset, ()))
-
-    def give_up(self, offset: Offset) -> None:
-        """Wait no longer for messages up to `offset`: they are not in the mailbox any more."""
-        self.position = max(self.position or START, offset)
-        for gone in [at for at in self._awaited if at <= offset]:
-            self._fail(self._awaited.pop(gone))
-
-    def _fail(self, proofs: Iterable[Proof]) -> None:
-        for proof in proofs:
-            proof.failed()
 
     def expect(self, proof: Proof, message: str, offset: Offset = START) -> None:
         """Tell `proof` when the client has proved that it has a message written by now.
@@ -224,13 +183,6 @@ class ClientSession:
         else:
             proof.proved()
 
-    def expect_later(self, proof: Proof | None, offset: Offset) -> None:
-        """As `expect`, for a durable message that the replay will write; None waits for it."""
-        self.newest = max(self.newest, offset)
-        if proof is not None:
-            proof.written()
-            self._awaited.setdefault(offset, []).append(proof)
-
     def flush(self, *, last: bool = False) -> None:
         """Write what has collected, with a ping behind it where proof is wanted.
 
@@ -239,19 +191,15 @@ class ClientSession:
         """
         if not self.welcomed or self.closed:
             return
+        behind = b""
         if self._pings.due(self._to_prove, last=last):
-            self._out.append(ping_frame(self._pings.ask(self._to_prove)))
-        if self._out:
-            out = self._out
-            data = out[0] if len(out) == 1 else b"".join(out)
-            self._out = []
-            self._out_bytes = 0
-            self._socket.write(data)
+            behind = ping_frame(self._pings.ask(self._to_prove))
+        self._outgoing.flush(behind)
 
     def welcome(self, welcome: OutFrame) -> None:
         """Write the first frame, and what has waited behind it."""
         self.welcomed = True
-        self._out.insert(0, frame(self.codec.encode(welcome), binary=self.codec.binary))
+        self._outgoing.first(frame(self.codec.encode(welcome), binary=self.codec.binary))
         self.flush()
 
     def send(self, out: OutFrame) -> None:
@@ -277,7 +225,7 @@ class ClientSession:
 
     def acknowledge_up_to(self, offset: Offset) -> None:
         """The application acknowledges all up to `offset`, of what it was written."""
-        if self._acks.acknowledge_up_to(min(offset, self.position or START)):
+        if self._acks.acknowledge_up_to(min(offset, self.place.position or START)):
             self._on_ack(self, self._acks.cursor)
 
     def check(self) -> None:
@@ -317,15 +265,12 @@ class ClientSession:
     def gone(self) -> None:
         """The connection has ended: nothing more is written, and no proof will come."""
         self._leave()
-        awaited, self._awaited = self._awaited, {}
-        for proofs in awaited.values():
-            self._fail(proofs)
+        self.place.close()
         self._pings.close()
         self._acks.close()
 
     def _leave(self) -> None:
         if not self.closed:
             self.closed = True
-            self._out = []
-            self._out_bytes = 0
+            self._outgoing.drop()
             self._on_close(self)

@@ -3,7 +3,8 @@
 The node is scripted, the clock is ours.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -150,6 +151,10 @@ def test_messages_wait_for_a_handler_and_none_is_lost(program: Program) -> None:
     assert [line[0] for line in program.told if isinstance(line[0], int)] == [1, 2, 3, 4, 5, 6]
 
 
+def _has(found: Sequence[object], count: int) -> bool:
+    return len(found) == count
+
+
 def test_a_node_that_sends_it_away_again_and_again_is_not_asked_at_once(program: Program) -> None:
     program.run("""
         Math.random = () => 0.999999;
@@ -158,10 +163,10 @@ def test_a_node_that_sends_it_away_again_and_again_is_not_asked_at_once(program:
         });
     """)
     for turn in (1, 2, 3):
-        program.until(lambda turn=turn: len(program.node.sockets) == turn, "it has come")
+        program.until(partial(_has, program.node.sockets, turn), "it has come")
         program.node.say({"type": "goodbye", "reason": "drain", "reconnect_after_ms": 0})
         program.node.close(1012)
-        program.until(lambda turn=turn: len(program.told) == turn, "it is away")
+        program.until(partial(_has, program.told, turn), "it is away")
         program.pass_time(2_001)
     assert program.told == [[0], [1_000], [2_000]]
 

@@ -75,7 +75,7 @@ async def test_an_inbox_that_stays_full_is_silent(canary: Canary, member: Member
 async def test_a_store_that_is_full_is_no_silence(canary: Canary, member: Member) -> None:
     await eventually(lambda: canary._missing > 0)
     member.outbox.error = "OOM command not allowed when used memory > 'maxmemory'."
-    member.outbox._inbox_length = 0
+    member.outbox._room = Room(0, 0, 0)
     for _ in range(5):
         await eventually(lambda: canary._missing > 0)
         await eventually(lambda: canary._missing == 0)

@@ -101,7 +101,7 @@ class World:
         return session, socket
 
     async def replayed(self, session: ClientSession) -> None:
-        await eventually(lambda: not session.replaying)
+        await eventually(lambda: not session.place.replaying)
 
     def close(self, session: ClientSession) -> None:
         self.hub.remove(session)
@@ -222,7 +222,7 @@ async def test_a_session_that_does_not_know_where_it_goes_on_waits_for_that(worl
     await world.store_many(2)
     session, socket = await world.connect(None)
     world.replays.catch_up(session)
-    assert not session.replaying
+    assert not session.place.replaying
     session.resume(START, whole=False)
     world.replays.catch_up(session)
     await world.replayed(session)
@@ -276,7 +276,7 @@ async def test_after_the_replay_live_ones_are_written_at_once(world: World) -> N
     world.replays.catch_up(session)
     await world.replayed(session)
     world.live(*await world.store())
-    assert not session.replaying
+    assert not session.place.replaying
     assert numbers(socket) == [1, 2, 3]
 
 
@@ -352,7 +352,7 @@ async def test_a_slow_reader_is_waited_for_and_not_closed(world: World) -> None:
     socket.waiting_bytes = FULL
     world.replays.catch_up(session)
     await asyncio.sleep(5 * replay_module._ROOM_POLL_S)
-    assert (session.closed, session.replaying) == (False, True)
+    assert (session.closed, session.place.replaying) == (False, True)
     assert numbers(socket) == []
     socket.waiting_bytes = 0
     await world.replayed(session)
@@ -375,7 +375,7 @@ async def test_a_session_that_has_closed_is_not_read_to(world: World) -> None:
     session, _ = await world.connect()
     world.close(session)
     world.replays.catch_up(session)
-    assert not session.replaying
+    assert not session.place.replaying
 
 
 # ---- messages that are not there any more -------------------------------------------------------
@@ -431,7 +431,7 @@ async def test_a_mailbox_that_is_gone_hangs_nobody(world: World) -> None:
     await world.replayed(session)
     assert numbers(socket) == []
     assert await world.answers.heard() == [(2, Answer.CLOSED, 0)]
-    assert session.position == second[1].offset
+    assert session.place.position == second[1].offset
     world.live(*first)
     assert numbers(socket) == []
 
@@ -475,7 +475,7 @@ async def test_stopping_reads_on_for_nobody(world: World) -> None:
     await rounds()
     await world.replays.stop()
     await rounds()
-    assert not session.replaying
+    assert not session.place.replaying
     assert numbers(socket) == []
     await world.replays.stop()
 
@@ -503,10 +503,10 @@ async def test_a_replay_that_breaks_ends_the_session_and_says_so(
 async def test_sessions_learn_where_they_go_on(world: World) -> None:
     offsets = await world.store_many(3)
     (known, _), (asks, _) = await world.connect(None), await world.connect(None)
-    asks.resume_after = offsets[1]
+    asks.place.asked = offsets[1]
     await world.replays.resume([known, asks])
-    assert (known.position, known.resumed) == (START, False)
-    assert (asks.position, asks.resumed) == (offsets[1], True)
+    assert (known.place.position, known.place.whole) == (START, False)
+    assert (asks.place.position, asks.place.whole) == (offsets[1], True)
 
 
 async def test_a_session_that_knows_already_is_not_sent_back(world: World) -> None:
@@ -541,7 +541,7 @@ def test_a_proof_may_wait_for_several_sessions_of_which_one_has_it() -> None:
         session.resume(START, whole=True)
     proof = Proof(answers.receipts, SENDER, 1)
     for session in (first, second):
-        session.expect_later(proof, Offset(5, 0))
-    first.give_up(Offset(5, 0))
-    assert first.position == Offset(5, 0)
-    assert second.position == START
+        session.place.note(Offset(5, 0), proof)
+    first.place.give_up(Offset(5, 0))
+    assert first.place.position == Offset(5, 0)
+    assert second.place.position == START
