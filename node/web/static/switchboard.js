@@ -12,7 +12,6 @@
  */
 import { Acks } from "./switchboard/acks.js";
 import { Arrivals } from "./switchboard/arrivals.js";
-import { SLOW } from "./switchboard/closings.js";
 import { Connections } from "./switchboard/connections.js";
 import { Emitter } from "./switchboard/emitter.js";
 import { SwitchboardError } from "./switchboard/errors.js";
@@ -183,12 +182,12 @@ export class Client {
     if (!this.#emitter.has("message")) this.#passedOver = true;
     // A WebSocket cannot be told to wait. The node keeps what is durable; of the rest the senders
     // are told the truth: nobody is there.
-    else this.#connections.lose(SLOW, "");
+    else this.#connections.pause();
   }
 
   #hasHandler() {
     this.#arrivals.work();
-    if (this.#passedOver && this.#connections.isOpen) this.#connections.lose(SLOW, "");
+    if (this.#passedOver) this.#connections.pause();
     this.#passedOver = false;
   }
 

@@ -1,7 +1,7 @@
 /** One connection after the other: where to, when, with which token, and when to stop. */
 import { Addresses } from "./addresses.js";
 import { backoffMs } from "./backoff.js";
-import { BYE, closing, NOT_AUTHENTICATED, UNREACHABLE } from "./closings.js";
+import { BYE, closing, NOT_AUTHENTICATED, SLOW, UNREACHABLE } from "./closings.js";
 import { SwitchboardError } from "./errors.js";
 import { Link } from "./link.js";
 
@@ -114,8 +114,13 @@ export class Connections {
     const why = { code, reason: words, said: said || (this.#goodbye?.reason ?? "") };
     this.#situation = { failures, elsewhere };
     const again = code === NOT_AUTHENTICATED && this.#mayAskForAnotherToken();
-    if (reconnect || again) this.#wait(why, again);
+    if (reconnect || again) this.#wait(why, this.#waitMs(again));
     else this.close(why);
+  }
+
+  /** Go away until `ready`, for reasons of our own: nothing has failed. */
+  pause() {
+    if (this.isOpen) this.#wait({ code: SLOW, reason: closing(SLOW).words, said: "" }, 0);
   }
 
   /** @param {{code: number, reason: string, said: string}} why */
@@ -179,15 +184,19 @@ export class Connections {
     this.#enter(this.#status);
   }
 
-  /** @param {{code: number, reason: string, said: string}} why @param {boolean} tokenOnly */
-  #wait(why, tokenOnly) {
+  /** @param {boolean} tokenOnly @returns {number} until the next try */
+  #waitMs(tokenOnly) {
     const { failures } = this.#situation;
     const { retryBaseMs: baseMs, retryCapMs: capMs } = this.#options;
     // What the node asks for is spread over all its clients already, and a fresh token is worth a
     // try at once. Not so when we come and go all the time.
     const asked = tokenOnly ? 0 : this.#goodbye?.reconnect_after_ms;
     const ownMs = backoffMs(failures, { baseMs, capMs });
-    const afterMs = Math.max(asked ?? ownMs, failures === 1 ? 0 : ownMs);
+    return Math.max(asked ?? ownMs, failures === 1 ? 0 : ownMs);
+  }
+
+  /** @param {{code: number, reason: string, said: string}} why @param {number} afterMs */
+  #wait(why, afterMs) {
     this.#letGo(why.code >= 4000 ? why.code : BYE);
     this.#listener.onLost();
     const turn = this.#turn;
@@ -195,7 +204,7 @@ export class Connections {
       await this.#listener.ready();
       if (turn === this.#turn) this.dial();
     }, afterMs);
-    this.#enter({ state: "waiting", afterMs, failures, ...why });
+    this.#enter({ state: "waiting", afterMs, failures: this.#situation.failures, ...why });
   }
 
   /** @param {number} code */
