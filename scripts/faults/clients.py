@@ -76,6 +76,8 @@ class Clients:
     def _have(self, device: Device, how: str, seconds: float) -> None:
         if how == "leave":
             device.leave()
+        elif how == "go":
+            device.go()
         elif how in ("vanish", "storm"):
             device.vanish()
         else:

@@ -59,6 +59,7 @@ class Device:
         self._had: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._calm = asyncio.Event()
         self._moving = False
+        self._stays_away = False
 
     @property
     def live(self) -> bool:
@@ -100,6 +101,11 @@ class Device:
         """Go, and come back after a while."""
         if self.connection is not None:
             self.connection.leave()
+
+    def go(self) -> None:
+        """Go, and stay away until everybody is called back."""
+        self._stays_away = True
+        self.leave()
 
     def vanish(self) -> None:
         """Be gone without a word, and come back with a new connection."""
@@ -166,6 +172,9 @@ class Device:
 
     async def _pause(self, ending: Ending) -> None:
         """Wait as long as a client does before it comes back."""
+        if self._stays_away:
+            await self._calm.wait()
+            return
         if ending.why == LEFT:
             seconds = self._rng.uniform(*_AWAY_S)
         elif ending.why == GOODBYE:

@@ -61,6 +61,7 @@ class Hurting:
             "slow": self._slow,
             "drain": self._drain,
             "move": self._move,
+            "power": self._power,
         }
 
     async def perform(self, step: Step) -> None:
@@ -166,6 +167,16 @@ class Hurting:
         await self._store.restart(step.lasts_s, gently=step.how == "term")
         return f"away for {step.lasts_s:g} s"
 
+    async def _power(self, step: Step) -> str:
+        """Kill the store and every node together; start the store, then the nodes."""
+        self._store.signal(signal.SIGKILL)
+        slots = list(self._nodes.slots.values())
+        there = [slot for slot in slots if slot.signal(signal.SIGKILL, ends=True)]
+        await asyncio.gather(*(slot.gone.wait() for slot in there))
+        await self._store.restart(step.lasts_s)
+        await asyncio.gather(*(slot.start_patiently(_START_S) for slot in slots))
+        return f"off for {step.lasts_s:g} s"
+
     async def _hang(self, step: Step) -> str:
         self._store.signal(signal.SIGSTOP)
         try:
@@ -226,15 +237,3 @@ class Hurting:
                 "do", how=how, seconds=seconds, share=share, ports=list(self._nodes.ports)
             )
         return int(answer["devices"])
-
-
-async def power_cut(nodes: Nodes, store: Store, pen: Pen, away_s: float) -> None:
-    """Kill the store and every node together; start the store, then the nodes."""
-    begun = now()
-    store.signal(signal.SIGKILL)
-    for slot in nodes.slots.values():
-        slot.signal(signal.SIGKILL, ends=True)
-    await asyncio.gather(*(slot.gone.wait() for slot in nodes.slots.values()))
-    await store.restart(away_s)
-    await asyncio.gather(*(slot.start_patiently(_START_S) for slot in nodes.slots.values()))
-    pen.note(Hurt(begun, "power", "everything", now(), "store and nodes killed together"))

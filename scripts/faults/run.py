@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -15,7 +15,7 @@ from scripts.faults.ledger import LOGS, Pen, now, write_run
 from scripts.faults.looking import Looking
 from scripts.faults.options import Options
 from scripts.faults.slots import INBOX_CAP, MAIL_CAP, PREFIX, Nodes, settings_of
-from scripts.faults.steps import make_plan
+from scripts.faults.steps import Step, make_plan
 from scripts.measuring.children import Child, Children, python
 from scripts.measuring.peer import STORE_URL
 from scripts.measuring.plan import user_name
@@ -139,11 +139,10 @@ class Stage:
             timeout_s=options.timeout_s,
         )
 
-    async def hurt(self) -> None:
-        """Send and break things by the plan; return when the last thing is mended."""
+    async def hurt(self, plan: Sequence[Step]) -> None:
+        """Break things by a plan; return when the last thing is mended and the time is over."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        plan = make_plan(self.options)
         async with asyncio.TaskGroup() as group:
             ticking = group.create_task(self._tick(begun))
             steps = []
@@ -190,7 +189,13 @@ class Stage:
                 await asyncio.sleep(_LOOK_S)
 
 
-async def run(options: Options, folder: Path, stores: Stores, progress: Progress) -> None:
+async def run(
+    options: Options,
+    folder: Path,
+    stores: Stores,
+    progress: Progress,
+    plan: Sequence[Step] | None = None,
+) -> None:
     """Fill a ledger.
 
     Args:
@@ -198,6 +203,7 @@ async def run(options: Options, folder: Path, stores: Stores, progress: Progress
         folder: of the ledger; made if it is not there.
         stores: owns the store.
         progress: told of each step.
+        plan: what to break; None for what the seed draws.
 
     Raises:
         ChildFailed, ServerFailed: what was broken could not be mended.
@@ -208,7 +214,7 @@ async def run(options: Options, folder: Path, stores: Stores, progress: Progress
         watching = asyncio.create_task(stage.looking.watch(), name="watch the store")
         try:
             await stage.send()
-            await stage.hurt()
+            await stage.hurt(make_plan(options) if plan is None else plan)
         finally:
             watching.cancel()
             await asyncio.wait([watching])

@@ -16,9 +16,9 @@ SMALL = ["--seconds", "10", "--nodes", "3", "--users", "30", "--rate", "40", "--
 pytestmark = pytest.mark.timeout(180)
 
 
-def run(*command: str) -> "subprocess.CompletedProcess[str]":
+def run(*command: str, limit_s: float = 170) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=170, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=limit_s, check=False
     )
 
 
