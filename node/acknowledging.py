@@ -17,6 +17,7 @@ _RETRY_S: Final = 1.0
 _SLICE: Final = 500
 _POLL_S: Final = 0.01
 _log = structlog.get_logger()
+_Batch = dict[tuple[UserId, str], Offset]
 
 
 class Acknowledging:
@@ -34,7 +35,7 @@ class Acknowledging:
     def __init__(self, link: Link, mailbox: Mailbox) -> None:
         self._link = link
         self._mailbox = mailbox
-        self._waiting: dict[tuple[UserId, str], Offset] = {}
+        self._waiting: _Batch = {}
         self._under_way = 0
         self._scheduled = False
         self.failures = 0
@@ -75,25 +76,26 @@ class Acknowledging:
 
         def replied(replies: list[Any] | None) -> None:
             self._under_way = 0
-            if self._refused(replies):
-                for device, offset in batch.items():
-                    self._keep(device, offset)
-                self._schedule(_RETRY_S)
-            elif self._waiting:
-                self._schedule(_COLLECT_S)
+            again = self._refused(batch, replies)
+            for device, offset in again.items():
+                self._keep(device, offset)
+            if self._waiting:
+                self._schedule(_RETRY_S if again else _COLLECT_S)
 
         self._under_way = len(batch)
         self._link.send(data, len(batch), replied)
 
-    def _refused(self, replies: list[Any] | None) -> bool:
+    def _refused(self, batch: _Batch, replies: list[Any] | None) -> _Batch:
+        """Return those of a batch that the store did not take."""
         if replies is None:
-            return True
+            return batch
         errors = [reply for reply in replies if type(reply) is ReplyError]
         if not errors:
-            return False
+            return {}
         self.failures += 1
         if is_noscript(errors[0]):
             self._link.send(scripts.LOAD_ALL, len(scripts.ALL), lambda _: None)
         else:
             _log.warning("acknowledgements were refused", count=len(errors), error=str(errors[0]))
-        return True
+        told = zip(batch.items(), replies, strict=True)
+        return dict(item for item, reply in told if type(reply) is ReplyError)
