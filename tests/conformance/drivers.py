@@ -267,7 +267,8 @@ class Driver:
         self._process.wait()
         self._reader.join()
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # what it had not read when it ended
+            self._process.stdin.close()
 
 
 @contextlib.contextmanager
