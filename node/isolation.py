@@ -17,6 +17,7 @@ from router.member import Member
 _TICK_S: Final = 1.0
 _SHORTEST_S: Final = 2.0
 _LONGEST_S: Final = 30.0
+_UNANSWERED: Final = 3
 _log = structlog.get_logger()
 
 
@@ -44,6 +45,7 @@ class Isolation:
         self._looks_every_s = member.settings.lease.ttl_s
         self._look_at = 0.0
         self._alone_since: float | None = None
+        self._unanswered = 0
         self._watching = member.services.add("isolation", self._watch_forever)
         self.sent_away = 0
 
@@ -68,8 +70,14 @@ class Isolation:
             elif self._alone_since is None:
                 self._alone_since = now
             elif now - self._alone_since >= self._isolated_s and len(self._hub):
-                if await self._peers.better_there():
+                if await self._better_there():
                     self._send_away()
+
+    async def _better_there(self) -> bool:
+        """Ask the others; if nobody answers several times in a row, it is we who are cut off."""
+        answer = await self._peers.better_there()
+        self._unanswered = self._unanswered + 1 if answer is None else 0
+        return bool(answer) or self._unanswered >= _UNANSWERED
 
     async def _remember(self) -> None:
         """Note who the others are: when it matters, the store cannot be asked any more."""

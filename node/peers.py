@@ -10,8 +10,8 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from router.model import EndpointId
 from router.store.lease import Leases
 
-_CONNECT_S: Final = 1.0
-_ANSWER_S: Final = 2.0
+_CONNECT_S: Final = 2.0
+_ANSWER_S: Final = 5.0
 _ASKED: Final = 3
 
 
@@ -42,19 +42,21 @@ def url_of(address: str) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-def better_there(answers: Sequence[bool | None]) -> bool:
+def better_there(answers: Sequence[bool | None]) -> bool | None:
     """Say whether sessions of a node without store are better off elsewhere.
-
-    Yes if some other node would take them. No if those that answer have no store either: then it
-    is the store that is away, and the sessions may as well wait where they are. Yes, too, if no
-    node answers at all: then it is this one that is cut off from the others.
 
     Args:
         answers: of other nodes to `readiness`; none when there are no others.
+
+    Returns:
+        True if some other node would take them. False if those that answer have no store either:
+        then it is the store that is away, and the sessions may as well wait where they are; and
+        if there are no others. None if there are, and nobody answers: they may be too busy, or it
+        is this node that is cut off from them.
     """
     if any(answers):
         return True
-    return bool(answers) and all(answer is None for answer in answers)
+    return None if answers and all(answer is None for answer in answers) else False
 
 
 class Peers:
@@ -85,7 +87,7 @@ class Peers:
         ]
         return bool(self._addresses)
 
-    async def better_there(self) -> bool:
+    async def better_there(self) -> bool | None:
         """Ask some of the nodes last seen, without the store; see `better_there` above."""
         asked = random.sample(self._addresses, min(_ASKED, len(self._addresses)))
         return better_there(await asyncio.gather(*(readiness(url_of(each)) for each in asked)))

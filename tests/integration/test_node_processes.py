@@ -148,7 +148,7 @@ async def test_sigterm_says_goodbye_and_leaves_nothing_behind(store: EmbeddedSer
         assert await alice.nothing_came()
 
 
-async def test_when_the_last_node_has_stopped_nothing_is_left_but_when_users_were_seen(
+async def test_when_the_last_node_has_stopped_nothing_is_left_but_what_is_of_the_users(
     store: EmbeddedServer,
 ) -> None:
     async with processes(store.address.url, 2) as cluster:
@@ -157,8 +157,12 @@ async def test_when_the_last_node_has_stopped_nothing_is_left_but_when_users_wer
         assert (await cluster.router.send("u0", 1)).outcome is Outcome.DELIVERED
         assert await asyncio.gather(*(node.terminate() for node in cluster.nodes)) == [0, 0]
         await cluster.router.close()
-        seen = [f"{cluster.prefix}:{{u{number}}}:seen" for number in range(2)]
-        assert await cluster.left_behind() == seen
+        # Of the users, not of the nodes: their devices' places, and when they were last seen.
+        assert await cluster.left_behind() == [
+            f"{cluster.prefix}:{{u{number}}}:{what}"
+            for number in range(2)
+            for what in ("cursors", "seen")
+        ]
 
 
 async def test_messages_under_way_are_dealt_with_before_a_node_stops(
