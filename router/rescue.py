@@ -28,6 +28,9 @@ _LOOK_S: Final = 3.0
 # A batch that takes longer is removed as far as it was sent on, which keeps the token. One that
 # outlived its token would be sent on again by the next rescuer, and the next, without end.
 _BATCH_S: Final = TOKEN_TTL_MS / 1000 / 3
+_AT_ONCE: Final = 64  # most entries whose copies are sent on at the same time
+_Copy = tuple[MessageEnvelope, int]
+_Answered = tuple[str, int, Answer]
 _SHARE: Final = 5  # at most one endpoint in five is fenced within one lease TTL
 _log = structlog.get_logger()
 
@@ -217,36 +220,56 @@ class Rescuer:
 
     async def _send_on(
         self, endpoint: EndpointId, entries: Sequence[bytes]
-    ) -> tuple[int, list[tuple[str, int, Answer]]]:
-        """Send a batch on, or as much of it as the time allows, at least one.
+    ) -> tuple[int, list[_Answered]]:
+        """Send a batch on, or as much of it as the time allows, at least a part.
 
         Returns:
             How many of `entries` were dealt with, and what to tell senders once they are removed.
         """
-        answers: list[tuple[str, int, Answer]] = []
+        answers: list[_Answered] = []
         stop_at = asyncio.get_running_loop().time() + _BATCH_S
-        for count, entry in enumerate(entries):
-            if count and asyncio.get_running_loop().time() > stop_at:
-                return count, answers
-            try:
-                envelope = decode_envelope(entry)
-            except DecodeError as exc:
-                self._dead.bury(entry, exc)
-                continue
-            if type(envelope) is not MessageEnvelope or envelope.users is None:
-                continue  # receipts of a dead sender, orders and broadcasts end with it
-            if envelope.hop >= MAX_HOPS:
-                self._dead.bury(entry, DecodeError("rescued or sent on too often"))
-                answers += [(envelope.sender, ref, Answer.UNSURE) for ref in envelope.refs]
-                continue
-            for index in range(len(envelope.users)):
-                # The dead node may have written it: of what finds nobody, nobody can be sure.
-                answer = await self._forwarder.send_on(
-                    envelope, index, endpoint, _nobody, sure=False
-                )
-                if answer is not None and envelope.sender:
-                    answers.append((envelope.sender, envelope.refs[index], answer))
+        first, size = 0, 1
+        while first < len(entries):
+            if first and asyncio.get_running_loop().time() > stop_at:
+                return first, answers
+            copies: dict[str, list[_Copy]] = {}
+            for entry in entries[first : first + size]:
+                self._take(entry, copies, answers)
+            # Users wait for each other's round trips no more than they must; each keeps the order.
+            chains = (self._send_in_order(endpoint, chain) for chain in copies.values())
+            for found in await asyncio.gather(*chains, return_exceptions=True):
+                if isinstance(found, BaseException):
+                    raise found
+                answers += found
+            # At most twice as many as in the time that has passed, so the token outlives them.
+            first, size = first + size, min(2 * size, _AT_ONCE)
         return len(entries), answers
+
+    def _take(self, entry: bytes, copies: dict[str, list[_Copy]], answers: list[_Answered]) -> None:
+        """Sort the copies of one entry by user; bury what cannot be sent on."""
+        try:
+            envelope = decode_envelope(entry)
+        except DecodeError as exc:
+            self._dead.bury(entry, exc)
+            return
+        if type(envelope) is not MessageEnvelope or envelope.users is None:
+            return  # receipts of a dead sender, orders and broadcasts end with it
+        if envelope.hop >= MAX_HOPS:
+            self._dead.bury(entry, DecodeError("rescued or sent on too often"))
+            answers += [(envelope.sender, ref, Answer.UNSURE) for ref in envelope.refs]
+            return
+        for index, user in enumerate(envelope.users):
+            copies.setdefault(user, []).append((envelope, index))
+
+    async def _send_in_order(self, endpoint: EndpointId, chain: Sequence[_Copy]) -> list[_Answered]:
+        """Send the copies for one user on, one after the other."""
+        answers: list[_Answered] = []
+        for envelope, index in chain:
+            # The dead node may have written it: of what finds nobody, nobody can be sure.
+            answer = await self._forwarder.send_on(envelope, index, endpoint, _nobody, sure=False)
+            if answer is not None and envelope.sender:
+                answers.append((envelope.sender, envelope.refs[index], answer))
+        return answers
 
 
 def _nobody(_: UserId) -> Sequence[SessionId]:

@@ -141,6 +141,38 @@ async def test_a_batch_that_takes_longer_than_the_token_is_removed_bit_by_bit(
     await eventually(lambda: n1.texts() == ids)
 
 
+async def test_users_do_not_wait_for_each_other_and_each_keeps_the_order(
+    world: Rescues, n1: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = [f"u{number}" for number in range(20)]
+    dead = await world.dying("dead", *users)
+    sent = [(user, f"{user} {turn}") for turn in range(5) for user in users]
+    await world.lay(dead, *(message(text, user) for user, text in sent))
+    await world.dies(dead)
+    member = await world.member()
+    send_on, under_way, most = member.forwarder.send_on, 0, 0
+
+    async def watched(*args: object, **options: object) -> object:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        try:
+            return await send_on(*args, **options)  # type: ignore[arg-type]
+        finally:
+            under_way -= 1
+
+    monkeypatch.setattr(member.forwarder, "send_on", watched)
+    for user in users:
+        await n1.attach(user)
+    (await world.rescuer(member)).rescue_own(dead)
+    await world.gone(dead)
+    await eventually(lambda: len(n1.texts()) == len(sent))
+    assert most >= len(users) / 2
+    for user in users:
+        mine = [text for text in n1.texts() if text.split()[0] == user]
+        assert mine == [text for whom, text in sent if whom == user]
+
+
 async def removal_tried(held: Held) -> None:
     """Wait until a rescuer of three messages has tried to remove them."""
     await eventually(lambda: held.steps == 9)
