@@ -20,7 +20,7 @@ from router.errors import (
     Unavailable,
 )
 from router.keys import Keys
-from router.model import Confirm, Outcome, UserId
+from router.model import START, Confirm, Offset, Outcome, UserId
 from router.settings import Settings
 from router.store.embedded import EmbeddedServer
 from tests.support.cluster import fast_settings
@@ -411,3 +411,139 @@ class TestConnecting:
         async with Router.connect(store.address.url) as router:
             assert router.member.settings == Settings()
         await rounds()
+
+
+class TestDurable:
+    async def test_for_one_who_is_away_it_is_queued(self, router: Router) -> None:
+        for number in range(3):
+            result = await router.send("away", number, durable=True)
+            assert (result.outcome, result.sessions) == (Outcome.QUEUED, 0)
+        assert (await router.user("away")).mailbox == 3
+
+    async def test_its_place_and_the_one_before_travel_with_it(
+        self, router: Router, nodes: list[Endpoint]
+    ) -> None:
+        await nodes[0].attach("alice")
+        for number in range(3):
+            result = await router.send("alice", number, durable=True)
+            assert result.outcome is Outcome.DELIVERED
+        chain = [(Offset.parse(m.before[0]), Offset.parse(m.offsets[0])) for m in nodes[0].messages]
+        assert chain[0][0] == START
+        assert [before for before, _ in chain[1:]] == [offset for _, offset in chain[:-1]]
+        assert all(before < offset for before, offset in chain)
+
+    async def test_every_node_of_the_user_has_the_same_place(
+        self, router: Router, nodes: list[Endpoint]
+    ) -> None:
+        for node in nodes:
+            await node.attach("alice")
+        await router.send("alice", 1, durable=True)
+        assert nodes[0].messages[0].offsets == nodes[1].messages[0].offsets
+
+    async def test_durable_and_plain_ones_keep_the_order_of_the_calls(
+        self, router: Router, nodes: list[Endpoint]
+    ) -> None:
+        await nodes[0].attach("alice")
+        sends = [router.send("alice", n, durable=n % 3 == 1) for n in range(60)]
+        await asyncio.gather(*sends)
+        assert nodes[0].texts() == [str(n) for n in range(60)]
+        found = [Offset.parse(m.offsets[0]) for m in nodes[0].messages if m.offsets]
+        assert found == sorted(found)
+
+    async def test_a_session_that_is_too_slow_leaves_it_queued(
+        self, router: Router, nodes: list[Endpoint]
+    ) -> None:
+        await nodes[0].attach("alice")
+        nodes[0].answer = Answer.DROPPED
+        assert (await router.send("alice", 1)).outcome is Outcome.DROPPED
+        assert (await router.send("alice", 1, durable=True)).outcome is Outcome.QUEUED
+
+    async def test_the_application_may_be_waited_for(
+        self, router: Router, nodes: list[Endpoint]
+    ) -> None:
+        await nodes[0].attach("alice")
+        result = await router.send("alice", 1, durable=True, confirm="acked")
+        assert result.outcome is Outcome.ACKED
+        nodes[0].answer = Answer.DELIVERED
+        result = await router.send("alice", 1, durable=True, confirm="acked")
+        assert result.outcome is Outcome.UNKNOWN
+
+    async def test_a_time_that_runs_out_says_that_it_is_stored(
+        self, router: Router, nodes: list[Endpoint]
+    ) -> None:
+        await nodes[0].attach("alice")
+        nodes[0].silent = True
+        result = await router.send("alice", 1, durable=True, timeout=0.1)
+        assert result.outcome is Outcome.UNKNOWN
+        assert result.reason == "no proof came in 0.1 s; the message is stored"
+
+    async def test_each_of_many_has_it_stored(self, router: Router, nodes: list[Endpoint]) -> None:
+        await nodes[0].attach("alice")
+        await nodes[1].attach("bob")
+        results = await router.send_many(["alice", "bob", "away"], 1, durable=True)
+        assert [result.outcome for result in results.values()] == [
+            Outcome.ACCEPTED,
+            Outcome.ACCEPTED,
+            Outcome.QUEUED,
+        ]
+        for user in results:
+            assert (await router.user(user)).mailbox == 1
+
+
+class TestNotTwice:
+    async def test_another_message_with_the_same_key_is_not_sent(
+        self, router: Router, nodes: list[Endpoint]
+    ) -> None:
+        await nodes[0].attach("alice")
+        for durable in (True, False):
+            first = await router.send("alice", 1, durable=durable, key=f"k{durable}")
+            again = await router.send("alice", 2, durable=durable, key=f"k{durable}")
+            assert (first.outcome, again.outcome) == (Outcome.DELIVERED, Outcome.DUPLICATE)
+            assert again.id == first.id
+        assert nodes[0].texts() == ["1", "1"]
+
+    async def test_many_at_once_with_one_key_are_one(
+        self, router: Router, nodes: list[Endpoint]
+    ) -> None:
+        await nodes[0].attach("alice")
+        results = await asyncio.gather(
+            *(router.send("alice", n, durable=True, key="k") for n in range(20))
+        )
+        assert [result.outcome for result in results].count(Outcome.DUPLICATE) == 19
+        assert nodes[0].texts() == ["0"]
+
+    async def test_a_key_counts_for_its_sender_and_its_user_only(
+        self, router: Router, nodes: list[Endpoint]
+    ) -> None:
+        await nodes[0].attach("alice", "eve")
+        for user, origin in (("alice", "bob"), ("alice", "carol"), ("alice", ""), ("eve", "bob")):
+            result = await router.send(user, 1, key="k", origin=origin)
+            assert result.outcome is Outcome.DELIVERED
+
+    async def test_a_key_whose_message_reached_nobody_may_be_used_again(
+        self, router: Router, nodes: list[Endpoint]
+    ) -> None:
+        for _ in range(2):
+            assert (await router.send("alice", 1, key="k")).outcome is Outcome.OFFLINE
+        await nodes[0].attach("alice")
+        assert (await router.send("alice", 1, key="k")).outcome is Outcome.DELIVERED
+        assert (await router.send("alice", 1, key="k")).outcome is Outcome.DUPLICATE
+
+    async def test_a_key_whose_message_is_queued_may_not(self, router: Router) -> None:
+        assert (await router.send("away", 1, durable=True, key="k")).outcome is Outcome.QUEUED
+        assert (await router.send("away", 1, durable=True, key="k")).outcome is Outcome.DUPLICATE
+
+    async def test_a_repeat_with_its_id_is_stored_once_and_brought_again(
+        self, router: Router, nodes: list[Endpoint]
+    ) -> None:
+        first = await router.send("alice", 1, durable=True)
+        await nodes[0].attach("alice")
+        again = await router.send("alice", 1, durable=True, id=first.id)
+        assert (again.outcome, again.id) == (Outcome.DELIVERED, first.id)
+        assert (await router.user("alice")).mailbox == 1
+
+    @pytest.mark.parametrize("key", ["", "k" * 129, "a\nb"])
+    async def test_what_cannot_be_a_key_is_refused(self, router: Router, key: str) -> None:
+        with pytest.raises(InvalidRequest) as caught:
+            await router.send("alice", 1, key=key)
+        assert caught.value.field == "key"

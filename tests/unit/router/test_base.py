@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from router.codec import Answer
 from router.errors import Unavailable
-from router.model import Confirm, EndpointId, Outcome, UserId
+from router.model import START, Confirm, EndpointId, Offset, Outcome, UserId
 from router.transport.base import Delivery
 
 Step = Callable[[Delivery], None]
@@ -303,3 +303,73 @@ class TestAnyHistory:
             assert set(said) <= NEGATIVE
         if said[0] in (Outcome.WRITTEN, Outcome.DELIVERED):
             assert set(said) <= {Outcome.WRITTEN, Outcome.DELIVERED}
+
+
+class TestStored:
+    """What is said of a message that lies in the mailbox, whatever becomes of its copies."""
+
+    @pytest.mark.parametrize("confirm", Confirm)
+    def test_for_one_who_is_nowhere_it_is_queued(self, confirm: Confirm) -> None:
+        assert stored(confirm, copies=0).verdict() is Outcome.QUEUED
+
+    @pytest.mark.parametrize(
+        ("kind", "outcome"),
+        [
+            (Answer.NOT_HERE, Outcome.QUEUED),
+            (Answer.DROPPED, Outcome.QUEUED),
+            (Answer.EXPIRED, Outcome.EXPIRED),
+            (Answer.CLOSED, Outcome.UNKNOWN),
+            (Answer.UNSURE, Outcome.UNKNOWN),
+            (Answer.FAILED, Outcome.UNKNOWN),
+        ],
+    )
+    @pytest.mark.parametrize("confirm", [Confirm.WRITTEN, Confirm.DELIVERED, Confirm.ACKED])
+    def test_nobody_is_told_that_it_is_gone_while_it_waits(
+        self, confirm: Confirm, kind: Answer, outcome: Outcome
+    ) -> None:
+        assert after(stored(confirm), pushed, answer(kind)) is outcome
+
+    def test_a_node_that_was_full_is_no_reason_to_send_it_again(self) -> None:
+        delivery = stored()
+        assert after(delivery, refused(Outcome.BUSY)) is Outcome.UNKNOWN
+        assert delivery.reason == (
+            "because; the message is stored and will be read from the mailbox"
+        )
+
+    def test_after_a_push_that_may_have_run_twice_nobody_knows(self) -> None:
+        assert after(stored(), lost, pushed, answer(Answer.NOT_HERE)) is Outcome.UNKNOWN
+
+    def test_one_device_that_has_it_decides(self) -> None:
+        delivery = stored(copies=2)
+        steps = (pushed, pushed, answer(Answer.DROPPED), answer(Answer.DELIVERED))
+        assert after(delivery, *steps) is Outcome.DELIVERED
+
+    def test_only_an_acknowledgement_is_one(self) -> None:
+        assert after(stored(Confirm.ACKED), pushed, answer(Answer.DELIVERED)) is Outcome.UNKNOWN
+        assert after(stored(Confirm.ACKED), pushed, answer(Answer.ACKED)) is Outcome.ACKED
+        assert after(stored(Confirm.DELIVERED), pushed, answer(Answer.ACKED)) is Outcome.ACKED
+
+    def test_it_has_reached_somebody_or_will(self) -> None:
+        for outcome in NEGATIVE:
+            delivery = stored(copies=0)
+            delivery.outcome = outcome
+            assert not delivery.reached_nobody
+        for outcome in NEGATIVE:
+            delivery = new_delivery(copies=0)
+            delivery.outcome = outcome
+            assert delivery.reached_nobody
+
+    def test_what_is_stored_or_has_a_key_is_looked_up_in_its_own_step(self) -> None:
+        for durable, key in ((True, None), (False, "bob k"), (True, "bob k")):
+            delivery = Delivery(
+                UserId("alice"), 1, Confirm.ACCEPTED, lambda _: None, durable=durable, key=key
+            )
+            assert delivery.special
+        assert not new_delivery().special
+
+
+def stored(confirm: Confirm = Confirm.DELIVERED, copies: int = 1) -> Delivery:
+    delivery = new_delivery(confirm, copies)
+    delivery.durable = True
+    delivery.offset, delivery.before = Offset(5, 0), START
+    return delivery

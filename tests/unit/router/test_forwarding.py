@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from redis import Redis
 
@@ -190,3 +191,18 @@ async def test_when_the_store_goes_away_it_is_an_error_and_again_is_safe(
     ran = script is scripts.PUSH and fault is Fault.LOSE_REPLY
     assert [each.id for each in copies] == ["m1"] * (2 if ran else 1)
     assert cluster.routes(ALICE) == {N2}
+
+
+async def test_the_place_in_the_mailbox_travels_with_its_user(cluster: Cluster) -> None:
+    await cluster.attach(BOB, LEFT, N2)
+    durable = msgspec.structs.replace(message(), offsets=["5-0", "7-1"], before=["0-0", "7-0"])
+    assert await cluster.send_on(durable, index=1) is None
+    (onward,) = cluster.inbox(N2)
+    assert (onward.offsets, onward.before) == (["7-1"], ["7-0"])
+
+
+async def test_a_message_without_a_place_has_none_when_it_is_sent_on(cluster: Cluster) -> None:
+    await cluster.attach(ALICE, LEFT, N2)
+    assert await cluster.send_on() is None
+    (onward,) = cluster.inbox(N2)
+    assert (onward.offsets, onward.before) == ([], [])

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from router.codec import StoredMessage
 from router.keys import Keys
 from router.model import UserId
-from router.settings import RedisSettings, RegistrySettings
+from router.settings import MailboxSettings, RedisSettings, RegistrySettings
 from router.store.connect import Connector
+from router.store.mailbox import Mailbox, parse_deposit
 from router.store.routes import NOWHERE, Found, Question, Routes, RouteTable, parse_routes
 from tests.support.fake_store import OK, FakeStore
 from tests.support.proxy import Fault, Proxy
@@ -397,3 +399,59 @@ class TestDataLoss:
                 await look_up(table, *many)
                 # The server drops entries from its table and names each key as changed.
                 await eventually(lambda: sum(table.cached(user) is not None for user in many) <= 2)
+
+
+class TestMailboxes:
+    """A look-up that stores reads keys of the mailbox, too, and these are tracked with the rest."""
+
+    @pytest.fixture
+    def mailbox(self, keys: Keys) -> Mailbox:
+        return Mailbox(None, keys, MailboxSettings())  # type: ignore[arg-type]
+
+    async def store(self, table: RouteTable, mailbox: Mailbox, key: str | None = None) -> Found:
+        message = StoredMessage("m1", "bob", 1.0, 0, b"1")
+        command = mailbox.pack_lookup(ALICE, message, durable=True, key=key, again=False)
+        future: asyncio.Future[list[Found] | None] = asyncio.Future()
+        table.look_up([Question(ALICE, command)], lambda found, _: future.set_result(found))
+        [found] = await future or []
+        return found
+
+    async def test_a_look_up_that_stores_says_where_the_user_is_and_what_became_of_it(
+        self, table: RouteTable, users: Users, mailbox: Mailbox
+    ) -> None:
+        users.come(ALICE, "n1.aa/s1")
+        found = await self.store(table, mailbox)
+        assert found.routes == ON_N1
+        assert parse_deposit(found.rest).offset is not None
+
+    async def test_what_happens_in_a_mailbox_drops_nobody(
+        self, table: RouteTable, users: Users, mailbox: Mailbox, redis: Redis, keys: Keys
+    ) -> None:
+        users.come(ALICE, "n1.aa/s1")
+        users.come(BOB, "n1.aa/s1")
+        await look_up(table, BOB)
+        await self.store(table, mailbox, key="bob }:routes")
+        redis.hset(keys.cursors(ALICE), "web", "0-0 1")
+        redis.xtrim(keys.mail(ALICE), 0)
+        redis.delete(keys.mail(ALICE), keys.cursors(ALICE), keys.key(ALICE, "bob }:routes"))
+        await look_up(table, EVE)  # whatever was told of these has arrived before its answer
+        assert (table.cached(ALICE), table.cached(BOB)) == (ON_N1, ON_N1)
+
+    async def test_a_change_of_the_routes_still_does(
+        self, table: RouteTable, users: Users, mailbox: Mailbox
+    ) -> None:
+        users.come(ALICE, "n1.aa/s1")
+        await self.store(table, mailbox)
+        assert table.cached(ALICE) == ON_N1
+        users.come(ALICE, "n2.bb/s2")
+        await eventually(lambda: table.cached(ALICE) is None)
+
+    async def test_one_that_is_refused_says_why_and_the_others_are_answered(
+        self, table: RouteTable, users: Users, mailbox: Mailbox, redis: Redis, keys: Keys
+    ) -> None:
+        users.come(ALICE, "n1.aa/s1")
+        redis.set(keys.mail(ALICE), "not a stream")
+        found = await self.store(table, mailbox)
+        assert found.routes is None
+        assert "WRONGTYPE" in str(found.error)
+        assert await look_up(table, ALICE) == [ON_N1]

@@ -66,3 +66,18 @@ def test_a_router_that_is_not_open_says_how_to_use_it(store: EmbeddedServer) -> 
     with pytest.raises(RouterClosed):
         router.nodes()
     router.close()
+
+
+def test_durable_messages_are_kept_once(router: Router) -> None:
+    first = router.send("away", 1, durable=True, key="k")
+    again = router.send("away", 1, durable=True, id=first.id)
+    other = router.send("away", 2, durable=True, key="k")
+    assert [result.outcome for result in (first, again, other)] == [
+        Outcome.QUEUED,
+        Outcome.QUEUED,
+        Outcome.DUPLICATE,
+    ]
+    assert again.id == other.id == first.id
+    assert router.user("away").mailbox == 1
+    many = router.send_many(["away", "b"], 3, durable=True, key="m")
+    assert {result.outcome for result in many.values()} == {Outcome.QUEUED}
