@@ -12,7 +12,7 @@ from node.frames import JSON, MSGPACK, Codec
 from node.hub import Hub
 from node.session import ClientSession
 from router.codec import Answer, KickEnvelope, MessageEnvelope
-from router.model import Confirm, UserId
+from router.model import Confirm, Offset, UserId
 from router.store.clock import StoreClock
 from tests.support.answers import SENDER, Answers
 from tests.support.logs import Logs
@@ -384,3 +384,142 @@ async def test_each_session_gets_each_message_of_its_user_once_and_of_nobody_els
             node.batch(envelope(user, id=message))
     for session_id, socket in sockets.items():
         assert [frame["id"] for frame in socket.said()] == expected[session_id]
+
+
+# ---- durable messages ---------------------------------------------------------------------------
+
+
+def durable(number: int, *users: str, before: int | None = None, **changes: Any) -> MessageEnvelope:
+    """Return the live copy of a message that lies at one place in the mailbox of each user."""
+    count = len(users)
+    earlier = number - 1 if before is None else before
+    return envelope(
+        *users,
+        id=f"m{number}",
+        data=b"%d" % number,
+        offsets=[f"{number}-0"] * count,
+        before=[f"{earlier}-0"] * count,
+        **changes,
+    )
+
+
+def ready(node: Node, user: str = "alice", after: int = 0) -> tuple[ClientSession, RecordingSocket]:
+    session, socket = node.connect(user)
+    session.resume(Offset(after, 0), whole=True)
+    return session, socket
+
+
+async def test_a_durable_message_carries_its_place_in_each_users_mailbox() -> None:
+    node = Node()
+    (_, alice), (_, eve) = ready(node), ready(node, "eve", after=40)
+    places = {"offsets": ["1-0", "41-7"], "before": ["0-0", "40-0"]}
+    assert node.batch(msgspec.structs.replace(durable(1, "alice", "eve"), **places)) == []
+    assert [frame["offset"] for frame in alice.said()] == ["1-0"]
+    assert [frame["offset"] for frame in eve.said()] == ["41-7"]
+    assert node.delivery.delivered == 2
+
+
+async def test_one_behind_a_gap_is_left_to_the_mailbox() -> None:
+    node = Node()
+    session, socket = ready(node)
+    assert node.batch(durable(1, "alice"), durable(3, "alice")) == []
+    assert [frame["data"] for frame in socket.said()] == [1]
+    assert node.catching_up == [session]
+    assert session.newest == Offset(3, 0)
+
+
+async def test_what_was_removed_in_between_is_no_gap() -> None:
+    node = Node()
+    _, socket = ready(node, after=5)
+    node.batch(durable(9, "alice", before=5))
+    assert [frame["data"] for frame in socket.said()] == [9]
+    assert node.catching_up == []
+
+
+async def test_while_a_session_is_replayed_to_nothing_durable_overtakes() -> None:
+    node = Node()
+    session, socket = ready(node)
+    session.replaying = True
+    assert node.batch(durable(1, "alice"), envelope("alice")) == []
+    assert [frame["data"] for frame in socket.said()] == [{"order": 42}]
+    assert node.catching_up == [session]
+
+
+async def test_a_session_that_does_not_know_its_place_yet_has_it_noted() -> None:
+    node = Node()
+    session, socket = node.connect("alice")
+    assert node.batch(durable(1, "alice")) == []
+    assert socket.writes == []
+    assert (session.newest, node.catching_up) == (Offset(1, 0), [session])
+
+
+async def test_a_place_that_was_written_is_not_written_again_and_can_be_proved() -> None:
+    node = Node()
+    session, socket = ready(node, after=5)
+    assert node.batch(durable(4, "alice")) == []
+    assert node.delivery.repeats == 1
+    (ping,) = socket.pings()
+    session.pong(ping)
+    assert await node.answers.heard() == [(1, Answer.DELIVERED, 1)]
+
+
+async def test_two_durable_messages_with_one_id_have_two_places() -> None:
+    node = Node()
+    _, socket = ready(node)
+    one, other = (msgspec.structs.replace(durable(n, "alice"), id="same") for n in (1, 2))
+    node.batch(one, other)
+    assert [frame["data"] for frame in socket.said()] == [1, 2]
+
+
+async def test_written_is_told_of_a_durable_message_at_once() -> None:
+    node = Node()
+    ready(node)
+    node.batch(durable(1, "alice", confirm=Confirm.WRITTEN))
+    assert await node.answers.heard() == [(1, Answer.WRITTEN, 1)]
+
+
+async def test_who_asks_for_no_more_than_accepted_hears_nothing_of_a_durable_message() -> None:
+    node = Node()
+    ready(node)
+    node.batch(durable(1, "alice", confirm=Confirm.ACCEPTED, sender="", refs=[]))
+    node.batch(durable(3, "alice", confirm=Confirm.ACCEPTED, sender="", refs=[]))
+    assert await node.answers.heard() == []
+
+
+async def test_one_that_finds_no_room_waits_in_the_mailbox_and_closes_nobody() -> None:
+    node = Node(max_waiting_bytes=1_000)
+    session, socket = ready(node)
+    socket.waiting_bytes = 1_000
+    assert node.batch(durable(1, "alice", "gone")) == [(1, Answer.NOT_HERE)]
+    assert (session.closed, session.position) == (False, Offset(0, 0))
+    assert node.catching_up == [session]
+
+
+async def test_of_one_whose_sessions_have_closed_the_sender_hears() -> None:
+    node = Node()
+    session, _ = ready(node)
+    session.gone()
+    assert node.batch(durable(1, "alice")) == [(0, Answer.DROPPED)]
+
+
+async def test_acked_needs_the_applications_ack() -> None:
+    node = Node()
+    session, socket = ready(node)
+    plain = envelope("alice", id="plain", confirm=Confirm.ACKED)
+    node.batch(durable(1, "alice", confirm=Confirm.ACKED), plain)
+    session.pong(socket.pings()[0])
+    assert await node.answers.heard() == []
+    session.acknowledge_up_to(Offset(1, 0))
+    assert await node.answers.heard() == [(1, Answer.ACKED, 1)]
+    session.acknowledge("plain")
+    assert await node.answers.heard() == [(1, Answer.ACKED, 1)]
+
+
+async def test_an_expired_durable_message_is_written_to_nobody_and_leaves_a_gap() -> None:
+    node = Node()
+    node.clock.set(2_000_000)
+    session, socket = ready(node)
+    assert node.batch(durable(1, "alice", expires_ms=1_999_000)) == [(0, Answer.EXPIRED)]
+    node.batch(durable(2, "alice"))
+    assert socket.said() == []
+    assert node.catching_up == [session]

@@ -5,10 +5,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from node.frames import MSGPACK
+from node.frames import JSON, MSGPACK
 from node.inbound import Inbound
 from node.session import ClientSession
 from router.aio import Router
+from router.model import START, Offset
 from router.store.embedded import EmbeddedServer
 from tests.support.cluster import fast_settings, unique_prefix
 from tests.support.sessions import RecordingSocket, Sessions
@@ -18,12 +19,21 @@ from tests.support.waiting import eventually, rounds
 class Conversation:
     """A session of alice whose frames go to `Inbound`, and what it is answered."""
 
-    def __init__(self, router: Router, *, msgpack: bool = False) -> None:
+    def __init__(
+        self,
+        router: Router,
+        *,
+        msgpack: bool = False,
+        manual_acks: bool = False,
+        user: str = "alice",
+    ) -> None:
         self._inbound = Inbound(router)
         self.session: ClientSession
         self.socket: RecordingSocket
-        sessions = Sessions()
-        self.session, self.socket = sessions.make(codec=MSGPACK) if msgpack else sessions.make()
+        self.sessions = Sessions()
+        self.session, self.socket = self.sessions.make(
+            user, codec=MSGPACK if msgpack else JSON, manual_acks=manual_acks
+        )
 
     def says(self, frame: Any) -> None:
         binary = self.session.codec.binary
@@ -239,3 +249,104 @@ async def test_a_client_that_left_is_not_answered_any_more(
     await eventually(lambda: router.member.sending.waiting == 0)
     await rounds()
     assert alice.socket.writes == []
+
+
+# ---- durable messages ---------------------------------------------------------------------------
+
+
+def at(number: int) -> Offset:
+    return Offset(1_000 + number, 0)
+
+
+@pytest.fixture
+def reader() -> Conversation:
+    """Somebody who was written three durable messages and acknowledges them by hand."""
+    router = Router.connect("unix:///nowhere", fast_settings(unique_prefix()))
+    client = Conversation(router, manual_acks=True)
+    client.session.resume(START, whole=True)
+    for number in (1, 2, 3):
+        client.session.put_durable(f"m{number}", at(number), b"")
+    return client
+
+
+def acknowledged(client: Conversation) -> list[Offset]:
+    return [offset for _, offset in client.sessions.acknowledged]
+
+
+async def test_an_ack_by_offset_acknowledges_all_up_to_it(reader: Conversation) -> None:
+    reader.says({"type": "ack", "offset": str(at(2))})
+    assert acknowledged(reader) == [at(2)]
+
+
+async def test_an_ack_by_id_acknowledges_one(reader: Conversation) -> None:
+    reader.says({"type": "ack", "id": "m2"})
+    assert acknowledged(reader) == []
+    reader.says({"type": "ack", "id": "m1"})
+    assert acknowledged(reader) == [at(2)]
+
+
+async def test_an_ack_is_not_answered_and_may_be_repeated(reader: Conversation) -> None:
+    for _ in range(30):
+        reader.says({"type": "ack", "offset": str(at(2))})
+        reader.says({"type": "ack", "id": "m1"})
+        reader.says({"type": "ack", "id": "of nothing at all"})
+    assert acknowledged(reader) == [at(2)]
+    assert reader.socket.said() == []
+
+
+BAD_ACKS: list[dict[str, Any]] = [
+    {"offset": ""},
+    {"offset": "5"},
+    {"offset": "5-"},
+    {"offset": "-5-0"},
+    {"offset": "5-0-0"},
+    {"offset": " 5-0"},
+    {"offset": "9" * 21 + "-0"},
+    {"offset": "\u0665-\u0660"},
+    {"offset": 5},
+    {"id": 5},
+    {"id": ["m1"]},
+]
+
+
+@pytest.mark.parametrize("ack", BAD_ACKS, ids=str)
+async def test_an_ack_that_makes_no_sense_is_answered_and_acknowledges_nothing(
+    reader: Conversation, ack: dict[str, Any]
+) -> None:
+    reader.says({"type": "ack", **ack})
+    assert reader.hears()["code"] == "invalid_request"
+    assert acknowledged(reader) == []
+    assert not reader.session.closed
+
+
+async def test_ten_such_acks_close_the_session(reader: Conversation) -> None:
+    for _ in range(10):
+        reader.says({"type": "ack", "offset": "soon"})
+    assert reader.socket.closed_with is not None
+
+
+async def test_a_durable_send_to_one_who_is_away_is_queued(alice: Conversation) -> None:
+    alice.says({"type": "send", "ref": 1, "to": "away", "data": 1, "durable": True})
+    assert (await alice.hears_later())["outcome"] == "queued"
+    alice.says({"type": "send", "ref": 2, "to": ["away", "b"], "data": 1, "durable": True})
+    assert (await alice.hears_later())["outcomes"] == {"away": "queued", "b": "queued"}
+
+
+async def test_a_repeated_key_is_a_duplicate_and_names_the_first_message(
+    alice: Conversation,
+) -> None:
+    order = {"type": "send", "to": "away", "data": 1, "durable": True, "key": "order-1"}
+    alice.says(order)
+    first = await alice.hears_later()
+    alice.says(order)
+    again = await alice.hears_later()
+    assert (first["outcome"], again["outcome"]) == ("queued", "duplicate")
+    assert again["id"] == first["id"]
+
+
+async def test_a_key_is_the_senders_own(router: Router) -> None:
+    order = {"type": "send", "to": "away", "data": 1, "durable": True, "key": "order-1"}
+    for user in ("alice", "eve"):
+        client = Conversation(router, user=user)
+        client.says(order)
+        assert (await client.hears_later())["outcome"] == "queued"

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Opcode
@@ -8,7 +9,7 @@ from node.proofs import Proof
 from node.session import ClientSession
 from node.sockets import frame
 from router.codec import Answer
-from router.model import EndpointId
+from router.model import START, Confirm, EndpointId, Offset
 from tests.support.answers import SENDER, Answers
 from tests.support.sessions import RecordingSocket, Sessions, welcome
 
@@ -405,3 +406,179 @@ def test_a_new_session_has_heard_of_its_client() -> None:
     session, _ = Sessions().make()
     assert isinstance(session, ClientSession)
     assert session.heard
+
+
+# ---- durable messages ---------------------------------------------------------------------------
+
+
+def at(number: int) -> Offset:
+    return Offset(1_000 + number, 0)
+
+
+def resumed(
+    after: Offset = START, sessions: Sessions | None = None, *, manual_acks: bool = False
+) -> tuple[ClientSession, RecordingSocket]:
+    """Return a session that knows where its durable messages go on."""
+    session, socket = (sessions or Sessions()).make(manual_acks=manual_acks)
+    session.resume(after, whole=True)
+    return session, socket
+
+
+def durable(session: ClientSession, number: int) -> bool:
+    return session.put_durable(f"m{number}", at(number), text(b"m%d" % number))
+
+
+def test_where_a_client_goes_on_is_not_acknowledged_again() -> None:
+    sessions = Sessions()
+    session, socket = resumed(at(5), sessions)
+    session.flush()
+    assert (socket.writes, session.unproved, session.position) == ([], False, at(5))
+    assert sessions.acknowledged == []
+
+
+def test_a_durable_message_asks_for_a_ping_and_its_pong_acknowledges_it() -> None:
+    sessions = Sessions()
+    session, socket = resumed(START, sessions)
+    for number in (1, 2):
+        assert durable(session, number)
+    session.flush()
+    assert session.unproved
+    (ping,) = socket.pings()
+    session.pong(ping)
+    assert sessions.acknowledged == [(session, at(2))]
+    assert not session.unproved
+    session.pong(ping)
+    assert len(sessions.acknowledged) == 1
+
+
+def test_a_pong_acknowledges_nothing_that_was_written_after_its_ping() -> None:
+    sessions = Sessions()
+    session, socket = resumed(START, sessions)
+    durable(session, 1)
+    session.flush()
+    (first,) = socket.pings()
+    durable(session, 2)
+    session.flush()
+    session.pong(first)
+    assert sessions.acknowledged == [(session, at(1))]
+    (second,) = socket.pings()
+    session.pong(second)
+    assert sessions.acknowledged[-1] == (session, at(2))
+
+
+def test_a_pong_after_the_end_acknowledges_nothing() -> None:
+    sessions = Sessions()
+    session, socket = resumed(START, sessions)
+    durable(session, 1)
+    session.flush()
+    (ping,) = socket.pings()
+    session.gone()
+    session.pong(ping)
+    assert sessions.acknowledged == []
+
+
+def test_with_manual_acks_a_pong_acknowledges_nothing_and_the_application_does() -> None:
+    sessions = Sessions()
+    session, socket = resumed(START, sessions, manual_acks=True)
+    for number in (1, 2, 3):
+        durable(session, number)
+    session.flush()
+    assert socket.pings() == []
+    session.acknowledge("m2")
+    assert sessions.acknowledged == []
+    session.acknowledge("m1")
+    assert sessions.acknowledged == [(session, at(2))]
+    session.acknowledge_up_to(at(3))
+    assert sessions.acknowledged[-1] == (session, at(3))
+
+
+@pytest.mark.parametrize("manual_acks", [False, True])
+def test_nobody_acknowledges_what_was_not_written(manual_acks: bool) -> None:
+    sessions = Sessions()
+    session, _ = resumed(START, sessions, manual_acks=manual_acks)
+    durable(session, 1)
+    session.acknowledge("m2")
+    session.acknowledge_up_to(Offset(10**19, 10**19))
+    assert sessions.acknowledged == [(session, at(1))]
+
+
+def test_before_it_is_known_where_a_client_goes_on_it_acknowledges_nothing() -> None:
+    sessions = Sessions()
+    session, _ = sessions.make()
+    session.acknowledge_up_to(at(5))
+    session.acknowledge("m1")
+    assert sessions.acknowledged == []
+
+
+async def test_a_proof_for_what_the_replay_will_write_is_asked_for_then() -> None:
+    told, (session, socket) = Answers(), resumed()
+    session.expect_later(proof(told, 2), at(2))
+    assert session.newest == at(2)
+    durable(session, 1)
+    session.flush()
+    session.pong(socket.pings()[0])
+    assert await told.heard() == []
+    durable(session, 2)
+    session.flush()
+    session.pong(socket.pings()[0])
+    assert await told.heard() == [(2, Answer.DELIVERED, 1)]
+
+
+async def test_who_asks_for_no_more_than_written_hears_so_when_the_replay_writes_it() -> None:
+    told, (session, _) = Answers(), resumed()
+    session.expect_later(Proof(told.receipts, SENDER, 1, Confirm.WRITTEN), at(1))
+    assert await told.heard() == []
+    durable(session, 1)
+    assert await told.heard() == [(1, Answer.WRITTEN, 1)]
+
+
+async def test_who_waits_for_the_application_hears_of_its_ack_only() -> None:
+    told, (session, socket) = Answers(), resumed()
+    durable(session, 1)
+    session.expect(Proof(told.receipts, SENDER, 1, Confirm.ACKED), "m1", at(1))
+    session.flush()
+    session.pong(socket.pings()[0])
+    assert await told.heard() == []
+    session.acknowledge_up_to(at(1))
+    assert await told.heard() == [(1, Answer.ACKED, 1)]
+
+
+async def test_what_is_passed_over_or_gone_is_lost_to_who_waits_for_it() -> None:
+    told, (session, _) = Answers(), resumed()
+    for ref in (1, 2, 3, 4):
+        session.expect_later(proof(told, ref), at(ref))
+    session.pass_over(at(1))
+    assert await told.heard() == [(1, Answer.CLOSED, 0)]
+    session.give_up(at(3))
+    assert await told.heard() == [(2, Answer.CLOSED, 0), (3, Answer.CLOSED, 0)]
+    assert session.position == at(3)
+    session.gone()
+    assert await told.heard() == [(4, Answer.CLOSED, 0)]
+
+
+def test_giving_up_never_goes_back() -> None:
+    session, _ = resumed(at(5))
+    session.give_up(at(3))
+    assert session.position == at(5)
+
+
+def test_a_slow_session_is_not_further_than_what_it_took() -> None:
+    session, socket = resumed(START, Sessions(max_waiting_bytes=1_000))
+    durable(session, 1)
+    socket.waiting_bytes = 1_000
+    assert not durable(session, 2)
+    assert session.position == at(1)
+    assert socket.closed_with == (4408, "slow consumer")
+
+
+def test_a_replay_leaves_room_for_what_cannot_wait() -> None:
+    session, socket = Sessions(max_waiting_bytes=1_000).make()
+    assert session.fits(5_000)  # alone it may be as large as it likes
+    session.put(text(b"x" * 300))
+    assert session.fits(150)
+    assert not session.fits(300)
+    session.flush()
+    assert session.fits(5_000)
+    socket.waiting_bytes = 600
+    assert not session.fits(1)
+    assert session.put(text(b"x" * 300))
