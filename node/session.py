@@ -122,7 +122,6 @@ class ClientSession:
         """
         self.place.begin(after, whole=whole)
         self._pings.start(after)
-        self._acks.cursor = after
 
     def entry(self, endpoint: EndpointId) -> Session:
         """Return what the registry keeps of this session under `endpoint`."""

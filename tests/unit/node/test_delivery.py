@@ -425,7 +425,7 @@ async def test_one_behind_a_gap_is_left_to_the_mailbox() -> None:
     assert node.batch(durable(1, "alice"), durable(3, "alice")) == []
     assert [frame["data"] for frame in socket.said()] == [1]
     assert node.catching_up == [session]
-    assert session.newest == Offset(3, 0)
+    assert session.place.newest == Offset(3, 0)
 
 
 async def test_what_was_removed_in_between_is_no_gap() -> None:
@@ -439,7 +439,7 @@ async def test_what_was_removed_in_between_is_no_gap() -> None:
 async def test_while_a_session_is_replayed_to_nothing_durable_overtakes() -> None:
     node = Node()
     session, socket = ready(node)
-    session.replaying = True
+    session.place.replaying = True
     assert node.batch(durable(1, "alice"), envelope("alice")) == []
     assert [frame["data"] for frame in socket.said()] == [{"order": 42}]
     assert node.catching_up == [session]
@@ -450,7 +450,7 @@ async def test_a_session_that_does_not_know_its_place_yet_has_it_noted() -> None
     session, socket = node.connect("alice")
     assert node.batch(durable(1, "alice")) == []
     assert socket.writes == []
-    assert (session.newest, node.catching_up) == (Offset(1, 0), [session])
+    assert (session.place.newest, node.catching_up) == (Offset(1, 0), [session])
 
 
 async def test_a_place_that_was_written_is_not_written_again_and_can_be_proved() -> None:
@@ -491,7 +491,7 @@ async def test_one_that_finds_no_room_waits_in_the_mailbox_and_closes_nobody() -
     session, socket = ready(node)
     socket.waiting_bytes = 1_000
     assert node.batch(durable(1, "alice", "gone")) == [(1, Answer.NOT_HERE)]
-    assert (session.closed, session.position) == (False, Offset(0, 0))
+    assert (session.closed, session.place.position) == (False, Offset(0, 0))
     assert node.catching_up == [session]
 
 

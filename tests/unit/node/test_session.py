@@ -432,7 +432,7 @@ def test_where_a_client_goes_on_is_not_acknowledged_again() -> None:
     sessions = Sessions()
     session, socket = resumed(at(5), sessions)
     session.flush()
-    assert (socket.writes, session.unproved, session.position) == ([], False, at(5))
+    assert (socket.writes, session.unproved, session.place.position) == ([], False, at(5))
     assert sessions.acknowledged == []
 
 
@@ -442,11 +442,11 @@ def test_a_durable_message_asks_for_a_ping_and_its_pong_acknowledges_it() -> Non
     for number in (1, 2):
         assert durable(session, number)
     session.flush()
-    assert session.unproved
+    unproved = [session.unproved]
     (ping,) = socket.pings()
     session.pong(ping)
     assert sessions.acknowledged == [(session, at(2))]
-    assert not session.unproved
+    assert [*unproved, session.unproved] == [True, False]
     session.pong(ping)
     assert len(sessions.acknowledged) == 1
 
@@ -512,8 +512,8 @@ def test_before_it_is_known_where_a_client_goes_on_it_acknowledges_nothing() -> 
 
 async def test_a_proof_for_what_the_replay_will_write_is_asked_for_then() -> None:
     told, (session, socket) = Answers(), resumed()
-    session.expect_later(proof(told, 2), at(2))
-    assert session.newest == at(2)
+    session.place.note(at(2), proof(told, 2))
+    assert session.place.newest == at(2)
     durable(session, 1)
     session.flush()
     session.pong(socket.pings()[0])
@@ -526,7 +526,7 @@ async def test_a_proof_for_what_the_replay_will_write_is_asked_for_then() -> Non
 
 async def test_who_asks_for_no_more_than_written_hears_so_when_the_replay_writes_it() -> None:
     told, (session, _) = Answers(), resumed()
-    session.expect_later(Proof(told.receipts, SENDER, 1, Confirm.WRITTEN), at(1))
+    session.place.note(at(1), Proof(told.receipts, SENDER, 1, Confirm.WRITTEN))
     assert await told.heard() == []
     durable(session, 1)
     assert await told.heard() == [(1, Answer.WRITTEN, 1)]
@@ -546,20 +546,20 @@ async def test_who_waits_for_the_application_hears_of_its_ack_only() -> None:
 async def test_what_is_passed_over_or_gone_is_lost_to_who_waits_for_it() -> None:
     told, (session, _) = Answers(), resumed()
     for ref in (1, 2, 3, 4):
-        session.expect_later(proof(told, ref), at(ref))
-    session.pass_over(at(1))
+        session.place.note(at(ref), proof(told, ref))
+    session.place.pass_over(at(1))
     assert await told.heard() == [(1, Answer.CLOSED, 0)]
-    session.give_up(at(3))
+    session.place.give_up(at(3))
     assert await told.heard() == [(2, Answer.CLOSED, 0), (3, Answer.CLOSED, 0)]
-    assert session.position == at(3)
+    assert session.place.position == at(3)
     session.gone()
     assert await told.heard() == [(4, Answer.CLOSED, 0)]
 
 
 def test_giving_up_never_goes_back() -> None:
     session, _ = resumed(at(5))
-    session.give_up(at(3))
-    assert session.position == at(5)
+    session.place.give_up(at(3))
+    assert session.place.position == at(5)
 
 
 def test_a_slow_session_is_not_further_than_what_it_took() -> None:
@@ -567,7 +567,7 @@ def test_a_slow_session_is_not_further_than_what_it_took() -> None:
     durable(session, 1)
     socket.waiting_bytes = 1_000
     assert not durable(session, 2)
-    assert session.position == at(1)
+    assert session.place.position == at(1)
     assert socket.closed_with == (4408, "slow consumer")
 
 
