@@ -16,6 +16,7 @@ from tests.support.scripted_node import ScriptedNode
 _START = """async () => {
     const { connect } = await import("/static/switchboard.js");
     globalThis.told = [];
+    Math.random = () => 0.999999; // the longest waits there can be
     const log = (...what) => { told.push(what); };
     %s
 }"""
@@ -31,6 +32,7 @@ class Program:
         tab.page.route_web_socket("**/ws*", self.node.take)
         tab.page.route("**/favicon.ico", lambda route: route.fulfill(status=204))
         tab.page.goto(f"{tab.url}static/favicon.svg")  # its address, without the page
+        tab.page.clock.pause_at(tab.run("Date.now()") / 1_000 + 1)
 
     def run(self, code: str) -> None:
         """Run it; what it puts into `globalThis` stays."""
@@ -48,6 +50,14 @@ class Program:
     def expect(self, *lines: list[Any]) -> None:
         """Wait until it has logged exactly this."""
         self.until(lambda: self.told == list(lines), f"{lines}")
+
+    def has_dialled(self, times: int) -> bool:
+        """Say whether it has connected so often."""
+        return len(self.node.sockets) == times
+
+    def has_told(self, lines: int) -> bool:
+        """Say whether it has logged so much."""
+        return len(self.told) == lines
 
     def message(self, number: int, *, durable: bool = True) -> None:
         """Say a message to it."""
@@ -136,7 +146,6 @@ def test_messages_wait_for_a_handler_and_none_is_lost(program: Program) -> None:
 
     program.node.welcome = {"offset": "4-0", "resumed": True}
     program.tab.run("""() => {
-        Math.random = () => 0;
         told.length = 0;
         client.on("message", ({ data }) => told.push([data]));
     }""")
@@ -157,7 +166,6 @@ def _has(found: Sequence[object], count: int) -> bool:
 
 def test_a_node_that_sends_it_away_again_and_again_is_not_asked_at_once(program: Program) -> None:
     program.run("""
-        Math.random = () => 0.999999;
         connect("/ws", { user: "alice" }).on("state", ({ state, afterMs }) => {
             if (state === "waiting") log(afterMs);
         });
