@@ -115,6 +115,32 @@ class SendTest(ApiCase):
         assert (again.status, again.document["outcome"]) == (200, "duplicate")
         assert again.document["id"] == durable.document["id"]
 
+    def test_a_user_who_returns_gets_what_was_queued(self) -> None:
+        self.ask("POST", TO_ALICE, {"data": {"n": 1}, "durable": True, "from": "bob"})
+        alice = self.connect_user("alice")
+        message = self.wait_for(alice.expect("message"))
+        assert (message["data"], message["from"], message["replay"]) == ({"n": 1}, "bob", True)
+        answer = self.ask("POST", TO_ALICE, {"data": 2, "durable": True})
+        assert (answer.status, answer.document["outcome"]) == (200, "delivered")
+
+    def test_a_key_counts_for_each_sender_and_user(self) -> None:
+        for path, origin in ((TO_ALICE, "bob"), (TO_ALICE, "carol"), (TO_ALICE, None)):
+            body = {"data": 1, "durable": True, "from": origin}
+            answer = self.ask("POST", path, body, Idempotency_Key="k")
+            assert answer.document["outcome"] == "queued"
+
+    def test_a_key_that_is_none_is_refused(self) -> None:
+        for key in ("", "k" * 129):
+            answer = self.ask("POST", TO_ALICE, {"data": 1}, Idempotency_Key=key)
+            self.assert_problem(answer, 422, "invalid_request", "key")
+
+    def test_an_application_that_is_silent_is_unknown(self) -> None:
+        self.connect_user("alice")
+        body = {"data": 1, "durable": True, "confirm": "acked", "timeout_s": 0.2}
+        answer = self.ask("POST", TO_ALICE, body)
+        assert (answer.status, answer.document["outcome"]) == (504, "unknown")
+        assert answer.document["reason"].endswith("; the message is stored")
+
     def test_data_may_be_as_long_as_the_limit_and_no_longer(self) -> None:
         fits = json.dumps("x" * 1022)
         answer = self.ask("POST", TO_ALICE, f'{{"data":{fits}}}'.encode())

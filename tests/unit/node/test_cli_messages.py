@@ -3,7 +3,7 @@
 import asyncio
 import signal
 
-from tests.support.cli_case import CliCase
+from tests.support.cli_case import CliCase, Run
 from tests.support.clients import RawClient
 
 
@@ -172,3 +172,60 @@ class StandardInputTest(CliCase):
             assert b"Traceback" not in err
 
         self.wait_for(scene())
+
+
+class DurableTest(CliCase):
+    def test_a_durable_message_waits_for_one_who_is_away(self) -> None:
+        run = self.switchboard("send", "away", "1", "--durable", "--json")
+        assert (run.status, run.document["outcome"]) == (0, "queued")
+        assert self.wait_for(self.router.user("away")).mailbox == 1
+        alice = self.connect_user("away")
+        message = self.wait_for(alice.expect("message"))
+        assert (message["data"], message["replay"]) == (1, True)
+
+    def test_in_words_it_says_so_too(self) -> None:
+        run = self.switchboard("send", "away", "1", "--durable")
+        assert (run.status, run.err) == (0, "")
+        assert run.out.startswith("queued")
+
+    def test_a_repeated_key_is_a_duplicate_and_no_failure(self) -> None:
+        first = self.switchboard("send", "away", "1", "--durable", "--key", "k", "--json")
+        again = self.switchboard("send", "away", "2", "--durable", "--key", "k", "--json")
+        assert (again.status, again.document["outcome"]) == (0, "duplicate")
+        assert again.document["id"] == first.document["id"]
+        assert self.wait_for(self.router.user("away")).mailbox == 1
+
+    def test_a_key_of_a_message_that_reached_nobody_may_be_used_again(self) -> None:
+        for _ in range(2):
+            run = self.switchboard("send", "away", "1", "--key", "k", "--json")
+            assert (run.status, run.document["outcome"]) == (3, "offline")
+
+    def test_it_may_wait_for_the_application(self) -> None:
+        alice = self.connect_user("alice")
+
+        async def acknowledged() -> Run:
+            running = asyncio.create_task(
+                self.run_command("send", "alice", "1", "--confirm", "acked", "--timeout", "20")
+            )
+            message = await alice.expect("message")
+            await alice.send(type="ack", id=message["id"])
+            return await running
+
+        run = self.wait_for(acknowledged())
+        assert (run.status, run.err) == (0, "")
+        assert run.out.startswith("acked")
+
+    def test_an_application_that_is_silent_ends_it_with_4(self) -> None:
+        self.connect_user("alice")
+        arguments = ("--durable", "--confirm", "acked", "--timeout", "0.2", "--json")
+        run = self.switchboard("send", "alice", "1", *arguments)
+        assert (run.status, run.document["outcome"]) == (4, "unknown")
+        assert "stored" in run.document["reason"]
+
+    def test_each_line_may_be_durable(self) -> None:
+        run = self.pipe(b"1\n2\n3\n", "send", "away", "-", "--durable", "--json")
+        assert run.status == 0
+        outcomes = [result["outcome"] for result in run.document["results"]]
+        assert outcomes == ["queued"] * 3
+        alice = self.connect_user("away")
+        assert self.wait_for(alice.messages(3)) == [1, 2, 3]

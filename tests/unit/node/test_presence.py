@@ -7,14 +7,17 @@ from node.hub import Hub
 from node.presence import Presence
 from node.replay import Replays
 from node.session import ClientSession
+from router.codec import StoredMessage
 from router.member import Member
-from router.model import EndpointId, UserId
+from router.model import START, EndpointId, Offset, UserId
 from router.settings import Settings
+from router.store import scripts
 from router.store.embedded import EmbeddedServer
+from router.store.mailbox import parse_deposit
 from tests.support.cluster import fast_settings, plain_redis
 from tests.support.proxy import Fault, Proxy, Way
 from tests.support.sessions import RecordingSocket, Sessions, welcome
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, rounds
 
 REFRESH_S = 0.5
 # Longer than any test, for those in which nothing may be refreshed or checked.
@@ -411,3 +414,120 @@ async def test_quiet_clients_are_pinged_and_ended_when_they_do_not_answer(
             return not await looks.routes("alice")
 
         await eventually(removed)
+
+
+# ---- mailboxes ----------------------------------------------------------------------------------
+
+
+async def put(world: World, number: int, user: str = "alice") -> Offset:
+    """Store a message without telling any node of it."""
+    message = StoredMessage(f"m{number}", "bob", 1.5, 0, b"%d" % number)
+    command = world.member.mailbox.pack_lookup(
+        UserId(user), message, durable=True, key=None, again=False
+    )
+    deposit = parse_deposit((await world.member.link.call(command))[:-1])
+    assert deposit.offset is not None
+    return deposit.offset
+
+
+def data(socket: RecordingSocket) -> list[int]:
+    """Return the messages written since the last look, which must rise in their offsets."""
+    said = [frame for frame in socket.said() if frame["type"] == "message"]
+    offsets = [Offset.parse(frame["offset"]) for frame in said]
+    assert offsets == sorted(set(offsets))
+    return [frame["data"] for frame in said]
+
+
+async def test_who_arrives_is_welcomed_first_and_then_gets_the_mailbox(world: World) -> None:
+    for number in range(3):
+        await put(world, number)
+    session, socket = world.arrive()
+    await eventually(lambda: world.replays.replayed == 3)
+    await eventually(lambda: not session.place.replaying)
+    assert [frame["type"] for frame in socket.said()] == ["welcome", *["message"] * 3]
+
+
+async def test_who_arrives_knows_where_it_goes_on(world: World) -> None:
+    session, _ = await world.welcomed()
+    assert (session.place.position, session.place.whole) == (START, False)
+    first = await put(world, 1)
+    await world.member.link.call(world.member.mailbox.pack_ack(session.user, "web", first))
+    back, socket = await world.welcomed()
+    assert (back.place.position, back.place.whole) == (first, True)
+    assert data(socket) == []
+
+
+async def test_a_device_holds_its_place_from_its_first_visit_on(world: World, looks: Store) -> None:
+    session, _ = await world.welcomed()
+    session.gone()
+
+    async def gone() -> bool:
+        return not await looks.routes()
+
+    await eventually(gone)
+    missed = await put(world, 1)
+    await world.member.link.call(world.member.mailbox.pack_ack(session.user, "phone", missed))
+    back, socket = await world.welcomed()
+    assert back.place.whole
+    await eventually(lambda: back.place.position == missed)
+    assert data(socket) == [1]
+
+
+async def test_the_sweep_finds_what_was_stored_and_never_arrived(
+    store: EmbeddedServer, settings: Settings
+) -> None:
+    async with running(settings, store.address.url, refresh_s=REFRESH_S) as world:
+        session, socket = await world.welcomed()
+        last = [await put(world, number) for number in range(3)][-1]
+        await eventually(lambda: session.place.position == last)
+        await eventually(lambda: not session.place.replaying)
+        assert data(socket) == [0, 1, 2]
+
+
+async def test_after_a_fence_nothing_is_written_twice_and_nothing_is_missed(
+    world: World, looks: Store
+) -> None:
+    await put(world, 1)
+    session, socket = await world.welcomed()
+    await eventually(lambda: world.replays.replayed == 1)
+    missed = await put(world, 2)
+    before = world.endpoint
+    await looks.redis.delete(world.keys.open(before))
+    await eventually(lambda: world.endpoint != before)
+    await eventually(lambda: session.place.position == missed)
+    await eventually(lambda: not session.place.replaying)
+    assert data(socket) == [1, 2]
+
+
+async def test_a_session_that_arrives_while_all_register_again_goes_on_from_one_place(
+    behind_proxy: World, proxy: Proxy
+) -> None:
+    world = behind_proxy
+    await world.welcomed("eve")
+    for number in range(5):
+        await put(world, number)
+    for _ in range(5):
+        proxy.hold(Way.TO_CLIENT)
+        session, socket = world.arrive()
+        world.presence.register_all()
+        await rounds()
+        proxy.heal()
+        await eventually(lambda: session.welcomed)  # noqa: B023 - awaited within this round
+        world.presence.register_all()
+        await eventually(lambda: not session.place.replaying and session.place.position)  # noqa: B023
+        assert data(socket) == [0, 1, 2, 3, 4]
+
+
+async def test_a_mailbox_that_cannot_be_asked_sends_a_new_session_to_another_node(
+    behind_proxy: World, proxy: Proxy, looks: Store
+) -> None:
+    lost = proxy.when(scripts.RESUME.sha.encode(), Fault.LOSE_REPLY)
+    session, socket = behind_proxy.arrive()
+    await lost.wait()
+    await eventually(lambda: session.closed)
+    assert socket.closed_with == (1013, "try another node")
+
+    async def nothing_is_left() -> bool:
+        return not await looks.routes()
+
+    await eventually(nothing_is_left)

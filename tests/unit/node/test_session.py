@@ -442,11 +442,11 @@ def test_a_durable_message_asks_for_a_ping_and_its_pong_acknowledges_it() -> Non
     for number in (1, 2):
         assert durable(session, number)
     session.flush()
-    unproved = [session.unproved]
+    before = session.unproved
     (ping,) = socket.pings()
     session.pong(ping)
     assert sessions.acknowledged == [(session, at(2))]
-    assert [*unproved, session.unproved] == [True, False]
+    assert (before, session.unproved) == (True, False)
     session.pong(ping)
     assert len(sessions.acknowledged) == 1
 

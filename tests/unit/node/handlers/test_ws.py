@@ -14,6 +14,7 @@ from node.inbound import Inbound
 from node.presence import Presence
 from node.session import ClientSession
 from node.sockets import frame
+from router.model import START, Offset
 from tests.support.sessions import welcome
 from tests.support.waiting import eventually
 
@@ -100,6 +101,46 @@ class WebSocketTest(AsyncHTTPTestCase):
         await self.connect("?user=alice")
         assert (await self.door.session()).device == "default"
         await self.all_leave()
+
+    @gen_test
+    async def test_a_client_may_say_where_it_goes_on_and_who_acknowledges(self) -> None:
+        await self.connect("?user=alice&since=1795419635120-7&ack=manual")
+        session = await self.door.session()
+        assert session.place.asked == Offset(1_795_419_635_120, 7)
+        session.resume(START, whole=True)
+        session.put_durable("m1", Offset(5, 0), b"")
+        assert not session.unproved
+        await self.all_leave()
+
+    @gen_test
+    async def test_by_itself_it_goes_on_from_its_cursor_and_its_pongs_acknowledge(self) -> None:
+        for query in ("", "&since=&ack=auto"):
+            await self.connect(f"?user=alice{query}")
+            session = await self.door.session()
+            assert session.place.asked is None
+            session.resume(START, whole=True)
+            session.put_durable("m1", Offset(5, 0), b"")
+            assert session.unproved
+        await self.all_leave()
+
+    @gen_test
+    async def test_the_start_of_the_mailbox_is_a_place_too(self) -> None:
+        await self.connect("?user=alice&since=0-0")
+        assert (await self.door.session()).place.asked == START
+        await self.all_leave()
+
+    @gen_test
+    async def test_a_place_or_a_way_that_is_none_is_refused_naming_it(self) -> None:
+        for query, field in (
+            ("since=5", "since"),
+            ("since=soon", "since"),
+            ("since=5-0-0", "since"),
+            ("since=%D9%A5-0", "since"),
+            ("ack=never", "ack"),
+            ("ack=", "ack"),
+        ):
+            status, problem = await self.refusal(f"?user=alice&{query}")
+            assert (status, problem["code"], problem["field"]) == (422, "invalid_request", field)
 
     @gen_test
     async def test_every_session_has_an_id_of_its_own(self) -> None:
