@@ -125,6 +125,8 @@ def test_the_report_draws_itself_without_network(run: Run, browser: Browser, sch
     before = page.evaluate(ground)
     page.get_by_role("button", name="Light or dark").click()
     assert page.evaluate(ground) != before
+    page.set_viewport_size({"width": 360, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     context.close()
     assert complaints == []
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
