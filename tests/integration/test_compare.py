@@ -16,7 +16,10 @@ from tests.support.browser import running_browser
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "scripts.comparison"]
+LIMIT_S = 400  # it takes a minute alone on two cores, and several beside other work
 ROWS = ("routed", "channel", "broadcast", "routed-delivered")
+
+pytestmark = pytest.mark.timeout(LIMIT_S + 60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=LIMIT_S,
         check=False,
     )
     assert ended.stdout, ended.stderr
