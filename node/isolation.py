@@ -17,6 +17,7 @@ from router.member import Member
 _TICK_S: Final = 1.0
 _SHORTEST_S: Final = 2.0
 _LONGEST_S: Final = 30.0
+_ENOUGH: Final = 8  # of them some are senders, or leaving
 _UNANSWERED: Final = 3
 _log = structlog.get_logger()
 
@@ -82,7 +83,7 @@ class Isolation:
     async def _remember(self) -> None:
         """Note who the others are: when it matters, the store cannot be asked any more."""
         try:
-            await self._peers.look()
+            await self._peers.look(_ENOUGH)
         except SwitchboardError as exc:
             _log.warning("the other nodes could not be listed", error=str(exc))
 

@@ -72,13 +72,21 @@ class Peers:
         self._own = own
         self._addresses: list[str] = []
 
-    async def look(self) -> bool:
+    async def look(self, most: int | None = None) -> bool:
         """Look into the registry; return whether another node lives that is not leaving.
+
+        Args:
+            most: look at so many endpoints at most, chosen at random: every node looks now and
+                then, so looking at all each time would cost the square of their number. None for
+                all, to be sure of the answer.
 
         Raises:
             Unavailable, StoreRefused: the store is away or refuses.
         """
-        endpoints = await self._leases.describe(await self._leases.ids())
+        ids = await self._leases.ids()
+        if most is not None and len(ids) > most:
+            ids = random.sample(ids, most)
+        endpoints = await self._leases.describe(ids)
         self._addresses = [
             endpoint.address
             for endpoint in endpoints

@@ -82,3 +82,12 @@ async def test_those_last_seen_are_asked_when_the_store_is_away(store: EmbeddedS
         assert await peers.better_there()
         cluster.nodes[0].drain.begun = True
         assert not await peers.better_there()
+
+
+async def test_a_look_at_some_is_a_look_at_so_many(store: EmbeddedServer) -> None:
+    async with Cluster(store.address.url, nodes=3) as cluster, cluster.router() as router:
+        peers = Peers(router.member.leases, lambda: EndpointId("nobody"))
+        assert await peers.look(2)
+        assert len(peers._addresses) == 2
+        assert await peers.look()
+        assert len(peers._addresses) == 3
