@@ -10,7 +10,16 @@ import typer
 from rich.console import Console
 
 from router.errors import ServerFailed
-from scripts.faults.options import ALL, FAULTS, MIN_NODES, NONE, Options, parse_faults
+from scripts.faults.options import (
+    ALL,
+    CLIENTS,
+    FAULTS,
+    MIN_NODES,
+    NONE,
+    PLAIN,
+    Options,
+    parse_faults,
+)
 from scripts.faults.run import Progress, run
 from scripts.measuring.children import ROOT, ChildFailed, python
 from scripts.measuring.command import (
@@ -45,6 +54,9 @@ Nodes = Annotated[int, typer.Option(min=MIN_NODES, max=MAX_NODES)]
 Users = Annotated[int, typer.Option(min=1, max=10_000)]
 Rate = Annotated[float, typer.Option(min=1, max=10_000, help="Messages per second.")]
 Faults = Annotated[str, typer.Option(help=KINDS)]
+ClientKind = Annotated[
+    str, typer.Option(help="plain: WebSockets of our own; sdk: the client SDK, router.client.")
+]
 Quick = Annotated[bool, typer.Option("--quick", help="Short leases: more happens in less time.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Out = Annotated[Path | None, typer.Option(help="Folder that keeps the ledger; empty or new.")]
@@ -58,6 +70,7 @@ def chaos(
     users: Users = 200,
     rate: Rate = 300.0,
     faults: Faults = ALL,
+    clients: ClientKind = PLAIN,
     quick: Quick = False,
     json: Json = False,
     out: Out = None,
@@ -69,7 +82,10 @@ def chaos(
         raise typer.BadParameter(str(exc), param_hint="--faults") from None
     if out is not None and out.exists() and any(out.iterdir()):
         raise typer.BadParameter(f"{out} is not empty", param_hint="--out")
-    options = Options(seed, seconds, nodes, users, rate, kinds, quick=quick)
+    if clients not in CLIENTS:
+        known = ", ".join(CLIENTS)
+        raise typer.BadParameter(f"'{clients}' is not one of {known}", param_hint="--clients")
+    options = Options(seed, seconds, nodes, users, rate, kinds, clients, quick=quick)
     if out is not None:
         raise typer.Exit(_play(options, out, json))
     with tempfile.TemporaryDirectory(prefix="switchboard-chaos-") as folder:

@@ -11,6 +11,8 @@ import uvloop
 
 from scripts.faults.device import Device
 from scripts.faults.ledger import Pen
+from scripts.faults.options import SDK
+from scripts.faults.sdk_device import SdkDevice
 from scripts.measuring.peer import Request, serve
 from scripts.measuring.plan import user_name
 
@@ -30,50 +32,56 @@ class Clients:
 
     def __init__(self, pen: Pen) -> None:
         self._pen = pen
-        self._devices: list[Device] = []
+        self._devices: list[Device | SdkDevice] = []
         self._lives: list[asyncio.Task[None]] = []
         self._doings: set[asyncio.Task[None]] = set()
         self._rng = Random()
+        self._numbers = count(1)
 
     async def start(self, request: Request) -> Request:
         """Bring `users` to life on the nodes at `ports`; return when each was connected once."""
         self._rng = Random(f"clients {request['seed']}")
-        numbers = count(1)
         for user in range(request["users"]):
             names = ["web", "phone"] if self._rng.random() < _TWO_DEVICES else ["web"]
-            for name in names:
-                rng = Random(self._rng.random())
-                ack = "manual" if rng.random() < _MANUAL else "auto"
-                device = Device(
-                    user_name(user),
-                    name,
-                    request["ports"],
-                    ack=ack if request["durable"] else "",
-                    resumes=rng.random() >= _BY_CURSOR,
-                    home_s=_HOME_S,
-                    rng=rng,
-                    numbers=lambda: next(numbers),
-                    pen=self._pen,
-                    linger_s=request["linger_s"],
-                )
-                self._devices.append(device)
+            self._devices += [self._device(request, user_name(user), name) for name in names]
         self._lives = [asyncio.create_task(device.live_on()) for device in self._devices]
-        await self._all(request["limit_s"], lambda device: device.connection is not None)
+        await self._all(request["limit_s"], lambda device: device.met)
         return {"devices": len(self._devices)}
+
+    def _device(self, request: Request, user: str, name: str) -> Device | SdkDevice:
+        rng, ports = Random(self._rng.random()), request["ports"]
+        if request["clients"] == SDK:
+            ping_s = request["ping_s"]
+            return SdkDevice(user, name, ports, numbers=self._number, pen=self._pen, ping_s=ping_s)
+        ack = "manual" if rng.random() < _MANUAL else "auto"
+        return Device(
+            user,
+            name,
+            ports,
+            ack=ack if request["durable"] else "",
+            resumes=rng.random() >= _BY_CURSOR,
+            home_s=_HOME_S,
+            rng=rng,
+            numbers=self._number,
+            pen=self._pen,
+            linger_s=8 * request["ping_s"],
+        )
+
+    def _number(self) -> int:
+        return next(self._numbers)
 
     async def do(self, request: Request) -> Request:
         """Have a share of the devices do something; those of one node, where `port` is given."""
         chosen = [d for d in self._devices if self._rng.random() < request["share"]]
         how, seconds = request["how"], request["seconds"]
         if how == "storm":
-            chosen = [d for d in self._devices if d.live]
             port = self._rng.choice(request["ports"])
-            chosen = [d for d in chosen if d.connection is not None and d.connection.port == port]
+            chosen = [d for d in self._devices if d.live and d.port == port]
         for device in chosen:
             self._have(device, how, seconds)
         return {"devices": len(chosen)}
 
-    def _have(self, device: Device, how: str, seconds: float) -> None:
+    def _have(self, device: Device | SdkDevice, how: str, seconds: float) -> None:
         if how == "leave":
             device.leave()
         elif how == "go":
@@ -98,7 +106,7 @@ class Clients:
         self._pen.end()
         return {}
 
-    async def _all(self, limit_s: float, are_so: Callable[[Device], bool]) -> None:
+    async def _all(self, limit_s: float, are_so: Callable[[Device | SdkDevice], bool]) -> None:
         async with asyncio.timeout(limit_s):
             while not all(are_so(device) for device in self._devices):
                 _raise_first(self._lives)

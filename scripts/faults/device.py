@@ -62,6 +62,16 @@ class Device:
         self._stays_away = False
 
     @property
+    def met(self) -> bool:
+        """Say whether it has been connected once."""
+        return self.connection is not None
+
+    @property
+    def port(self) -> int:
+        """Return the port of the node it was connected to last; 0 for none."""
+        return 0 if self.connection is None else self.connection.port
+
+    @property
     def live(self) -> bool:
         """Say whether it has a connection with a welcome."""
         return self.connection is not None and self.connection.live

@@ -50,15 +50,21 @@ class Looking:
         """Disconnect."""
         await self._redis.aclose()
 
-    async def watch(self) -> None:
-        """Note how full inboxes and mailboxes are, until cancelled."""
-        while True:
+    async def watch(self, over: asyncio.Event) -> None:
+        """Note how full inboxes and mailboxes are, until it is over.
+
+        Told and not cancelled: a cancel that meets a time limit inside a client library may be
+        swallowed there (cpython#86296).
+        """
+        while not over.is_set():
             with contextlib.suppress(RedisError, OSError):
                 inboxes = await self._inboxes(await self._listed())
                 mail = await self._mail()
                 full = {endpoint: length for endpoint, length in inboxes.items() if length}
                 self._pen.note(Sample(now(), full, max(mail.values(), default=0)))
-            await asyncio.sleep(_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_EVERY_S):
+                    await over.wait()
 
     async def note_waiting(self, node: str) -> list[str]:
         """Note what lies in the inboxes of a node that has just died; return its endpoints."""

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 FAULTS = ("kill", "pause", "redis-restart", "redis-hang", "cut", "slow", "drain", "move")
 ALL = "all"
 NONE = "none"
-CLIENTS = ("plain",)
+PLAIN, SDK = "plain", "sdk"
+CLIENTS = (PLAIN, SDK)
 MIN_NODES = 2
 
 
@@ -31,7 +32,7 @@ class Options:
     users: int = 200
     rate: float = 300.0
     faults: tuple[str, ...] = FAULTS
-    clients: str = "plain"
+    clients: str = PLAIN
     quick: bool = False
     durable: float = 0.5
 

@@ -122,7 +122,8 @@ class Stage:
             users=self.options.users,
             ports=list(self.nodes.ports),
             durable=self.options.durable > 0,
-            linger_s=8 * self.options.ping_s,
+            clients=self.options.clients,
+            ping_s=self.options.ping_s,
         )
 
     async def send(self) -> None:
@@ -211,12 +212,13 @@ async def run(
     write_run(folder, describe_run(options))
     async with Stage(options, folder, stores, progress) as stage:
         await stage.connect()
-        watching = asyncio.create_task(stage.looking.watch(), name="watch the store")
+        over = asyncio.Event()
+        watching = asyncio.create_task(stage.looking.watch(over), name="watch the store")
         try:
             await stage.send()
             await stage.hurt(make_plan(options) if plan is None else plan)
         finally:
-            watching.cancel()
-            await asyncio.wait([watching])
+            over.set()
+            await watching
         stage.pen.note(await stage.rest())
     progress("done", 0)

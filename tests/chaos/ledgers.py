@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from scripts.faults.audit import audit
 from scripts.faults.book import SECOND, Book
 from scripts.faults.entries import (
@@ -49,7 +51,8 @@ def at(seconds: float) -> int:
 class Ledger:
     """Entries of a run of a minute, at whose end Alice is connected."""
 
-    def __init__(self) -> None:
+    def __init__(self, clients: str = "plain") -> None:
+        self.run = msgspec.structs.replace(RUN, clients=clients)
         self.entries: list[AnyEntry] = []
         self.lines: list[Line] = []
         self.routes: dict[str, list[str]] = {}
@@ -119,7 +122,7 @@ class Ledger:
             "took_s": 1.0,
             **self.final,
         }
-        return Book.of(RUN, [*self.entries, Final(at(90), **rest)])
+        return Book.of(self.run, [*self.entries, Final(at(90), **rest)])
 
     def broken(self) -> set[str]:
         """Return the kinds of promises that the audit finds broken."""

@@ -235,6 +235,25 @@ class TestConnections:
         assert ledger.broken() == set()
 
 
+class TestSdk:
+    """The application writes the ledger, and keeps one client through all connections."""
+
+    def test_offsets_rise_over_all_connections(self) -> None:
+        for clients, broken in (("plain", set()), ("sdk", {"offsets fell"})):
+            ledger = Ledger(clients)
+            ledger.read(ledger.send(1, durable=True), offset="10-1")
+            ledger.close(1, 20, "lost")
+            c = ledger.open(ALICE, 21)
+            ledger.read(ledger.send(2, 22, durable=True), 22.05, c, offset="10-0")
+            assert ledger.broken() == broken
+
+    def test_an_application_may_read_a_little_later_than_its_client(self) -> None:
+        for late_s, broken in ((4.0, set()), (6.0, {"false delivered"})):
+            ledger = Ledger("sdk")
+            ledger.read(ledger.send(), 10.1 + late_s)
+            assert ledger.broken() == broken
+
+
 class TestRest:
     def test_a_route_belongs_to_no_live_session(self, ledger: Ledger) -> None:
         ledger.routes[BOB] = [f"{N1}/gone"]
