@@ -125,7 +125,8 @@ class Router(Directory):
             durable: store it until each of the user's devices has acknowledged it.
             key: idempotency key: another message of the same origin to this user with the same key
                 is not sent, for `mailbox.key_ttl_s`.
-            id: of an earlier send, to repeat it without the user receiving it twice.
+            id: of an earlier send, to repeat it without the user receiving it twice; a durable one
+                that was acknowledged meanwhile comes again, under this id.
 
         Raises:
             InvalidUser, InvalidRequest, TooLarge, Unsupported: a call that cannot be made.

@@ -104,3 +104,43 @@ async def test_a_repeat_with_the_same_id_is_stored_once(cluster: Cluster) -> Non
     assert await alice.read() == [1]
     assert await alice.client.nothing_came()
     await alice.close()
+
+
+async def test_a_repeat_of_what_was_acknowledged_comes_again_under_the_same_id(
+    cluster: Cluster,
+) -> None:
+    alice = Follower("alice")
+    await alice.connect(on(cluster, 0))
+    async with cluster.router() as router:
+        first = await router.send("alice", 1, durable=True)
+        await mailbox_holds(cluster, 0)
+        again = await router.send("alice", 1, durable=True, id=first.id)
+        assert again.outcome is Outcome.DELIVERED
+        keyed = await router.send("alice", 2, durable=True, key="k")
+        await mailbox_holds(cluster, 0)
+        repeat = await router.send("alice", 2, durable=True, key="k")
+        assert repeat.outcome is Outcome.DUPLICATE
+    assert await alice.read(3) == [1, 1, 2]
+    assert [frame["id"] for frame in alice.frames] == [first.id, first.id, keyed.id]
+    assert await alice.client.nothing_came()
+    await alice.close()
+
+
+# ---- nodes that stop ----------------------------------------------------------------------------
+
+
+async def test_a_node_that_stops_tells_the_store_what_its_clients_have(cluster: Cluster) -> None:
+    alice = Follower("alice", asks=False)
+    await alice.connect(on(cluster, 0))
+    async with cluster.router() as router:
+        for number in range(20):
+            result = await router.send("alice", number, durable=True)
+            assert result.outcome is Outcome.DELIVERED
+    await cluster.stop(cluster.nodes[0])
+    assert int(await cluster.redis.xlen(cluster.keys.mail(ALICE))) == 0
+    await alice.drain()
+    assert alice.data == list(range(20))
+    await alice.connect(on(cluster, 1))
+    assert alice.resumed
+    assert await alice.client.nothing_came()
+    await alice.close()
