@@ -103,8 +103,8 @@ class Asked(Peers):
         self._peers = peers
         self.answers: list[bool | None] = []
 
-    async def look(self) -> bool:
-        return await self._peers.look()
+    async def look(self, most: int | None = None) -> bool:
+        return await self._peers.look(most)
 
     async def better_there(self) -> bool | None:
         self.answers.append(await self._peers.better_there())
