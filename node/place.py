@@ -37,12 +37,12 @@ class Place:
         self.give_up(after)
         self.whole = whole
 
-    def behind(self, offset: Offset | None) -> bool:
-        """Say whether it has not been written all up to `offset`, or up to what was noted."""
-        return max(offset or START, self.newest) > (self.position or START)
+    def behind(self) -> bool:
+        """Say whether it has not been written all that was noted."""
+        return self.newest > (self.position or START)
 
     def note(self, offset: Offset, proof: Proof | None) -> None:
-        """Note a live message that is to be read from the mailbox.
+        """Note a message that is to be read from the mailbox, or has been.
 
         Args:
             offset: its place.

@@ -15,7 +15,7 @@ from node.rounds import Rounds
 from node.session import ClientSession
 from router.errors import SwitchboardError
 from router.member import Member
-from router.model import EndpointId, UserId
+from router.model import START, EndpointId, UserId
 
 _SLICE: Final = 500
 _TICK_S: Final = 1.0
@@ -137,7 +137,9 @@ class Presence:
                 continue
             if not session.welcomed:
                 session.welcome(self._welcome(session))
-            if session.place.behind(newest[session]):
+            # Noted first: a replay that is under way may have looked at the end already.
+            session.place.note(newest[session] or START, None)
+            if session.place.behind():
                 self._replays.catch_up(session)
         return True
 

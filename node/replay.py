@@ -82,7 +82,7 @@ class Replays:
             self.failures += 1
             _log.error("replay failed", session=session.id, exc_info=task.exception())
             session.abort()  # it reads the mailbox again when it returns
-        elif session.place.behind(None):
+        elif session.place.behind():
             self.catch_up(session)  # seen live after the last look at the mailbox
 
     async def _read_all(self, session: ClientSession) -> None:
@@ -112,7 +112,7 @@ class Replays:
             # What was seen before this look and is not there has been removed meanwhile. What was
             # seen after it is there at the next.
             place.give_up(seen)
-        return not place.behind(None)
+        return not place.behind()
 
     async def _write(self, session: ClientSession, offset: Offset, message: StoredMessage) -> bool:
         """Write one message when there is room for it; return whether it was written."""

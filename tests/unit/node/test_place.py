@@ -16,27 +16,29 @@ def proof(answers: Answers, ref: int) -> Proof:
 def test_before_it_begins_it_is_nowhere_and_behind_whatever_there_is() -> None:
     place = Place(SECOND)
     assert (place.asked, place.position, place.whole) == (SECOND, None, False)
-    assert not place.behind(None)
-    assert place.behind(FIRST)
+    assert not place.behind()
+    place.note(FIRST, None)
+    assert place.behind()
 
 
 def test_it_begins_where_it_is_told_to() -> None:
     place = Place(None)
     place.begin(SECOND, whole=True)
     assert (place.position, place.whole) == (SECOND, True)
-    assert not place.behind(SECOND)
-    assert place.behind(THIRD)
+    for offset, behind in ((SECOND, False), (THIRD, True), (FIRST, True)):
+        place.note(offset, None)
+        assert place.behind() is behind
 
 
 def test_a_noted_message_leaves_it_behind_until_it_is_written() -> None:
     place = Place(None)
     place.begin(START, whole=False)
     place.note(SECOND, None)
-    assert place.behind(None)
+    assert place.behind()
     assert list(place.written(FIRST)) == []
-    assert place.behind(None)
+    assert place.behind()
     place.written(SECOND)
-    assert not place.behind(None)
+    assert not place.behind()
 
 
 async def test_who_waits_is_handed_over_with_the_write() -> None:

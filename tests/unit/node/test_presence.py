@@ -484,6 +484,23 @@ async def test_the_sweep_finds_what_was_stored_and_never_arrived(
         assert data(socket) == [0, 1, 2]
 
 
+async def test_what_a_replay_under_way_no_longer_sees_is_read_when_it_has_ended(
+    world: World,
+) -> None:
+    await put(world, 0)
+    session, socket = world.arrive()
+    socket.waiting_bytes = 10**9
+    await eventually(lambda: session.place.replaying)
+    await eventually(lambda: session.welcomed)
+    last = [await put(world, number) for number in (1, 2)][-1]
+    world.presence.register_all()
+    await eventually(lambda: session.place.newest == last)
+    socket.waiting_bytes = 0
+    await eventually(lambda: session.place.position == last)
+    await eventually(lambda: not session.place.replaying)
+    assert data(socket) == [0, 1, 2]
+
+
 async def test_after_a_fence_nothing_is_written_twice_and_nothing_is_missed(
     world: World, looks: Store
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -545,3 +546,41 @@ def test_a_proof_may_wait_for_several_sessions_of_which_one_has_it() -> None:
     first.place.give_up(Offset(5, 0))
     assert first.place.position == Offset(5, 0)
     assert second.place.position == START
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_whatever_becomes_of_the_live_copies_each_message_is_written_once_and_in_order(
+    world: World, seed: int
+) -> None:
+    dice = random.Random(seed)
+    made = [await world.connect() for _ in range(3)]
+    heard: list[list[int]] = [[] for _ in made]
+    under_way: list[tuple[int, Deposit]] = []
+    for _ in range(150):
+        step = dice.choice(("store", "store", "arrive", "arrive", "twice", "lose", "slow", "read"))
+        if step == "store":
+            under_way.append(await world.store())
+        elif step == "slow":
+            made[dice.randrange(3)][1].waiting_bytes = FULL
+        elif step == "read":
+            index = dice.randrange(3)
+            made[index][1].waiting_bytes = 0
+            heard[index] += numbers(made[index][1])
+        elif under_way:
+            told = under_way.pop(dice.randrange(len(under_way)))
+            if step != "lose":
+                assert world.live(*told) == []
+            if step == "twice":
+                assert world.live(*told) == []
+        await asyncio.sleep(0)
+    last, deposit = await world.store()
+    assert deposit.offset is not None
+    for session, socket in made:
+        socket.waiting_bytes = 0
+        session.place.note(deposit.offset, None)  # as the sweep does
+        world.replays.catch_up(session)
+    for index, (session, socket) in enumerate(made):
+        await world.replayed(session)
+        heard[index] += numbers(socket)
+        assert heard[index] == list(range(1, last + 1))
+        assert (session.place.position, session.closed) == (deposit.offset, False)
