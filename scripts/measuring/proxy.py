@@ -18,6 +18,7 @@ _BULK: Final = frozenset(b"$=!")
 _AGGREGATE: Final = frozenset(b"*~>")
 _MAP: Final = frozenset(b"%|")
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST
+_HARMLESS: Final = b"*1\r\n$4\r\nPING\r\n"
 # Answered by push messages, which belong to no command.
 _UNANSWERED: Final = frozenset({b"SUBSCRIBE", b"UNSUBSCRIBE"})
 
@@ -33,6 +34,9 @@ class Fault(Enum):
     """What befalls the connection at a command that was waited for."""
 
     LOSE_REPLY = auto()  # the store runs it; the connection is reset instead of its reply
+    TEAR_REPLY = (
+        auto()
+    )  # the store runs it; half of its reply arrives, then the connection is reset
     LOSE_COMMAND = auto()  # the connection is reset, and the store never sees it
     HANG = auto()  # the store runs it and nothing after it; nothing comes back, and nothing ends
 
@@ -54,6 +58,15 @@ def value_end(data: bytes | bytearray, start: int) -> int:
             if end < 0:
                 return -1
     return end
+
+
+@dataclass(slots=True)
+class _Refusal:
+    """An error that is answered in the store's place to commands in which a text occurs."""
+
+    text: bytes
+    reply: bytes
+    left: int  # how often; below 0 for ever
 
 
 @dataclass(slots=True)
@@ -81,6 +94,7 @@ class Proxy:
         self._pairs: set[_Pair] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._traps: list[_Trap] = []
+        self._refusals: list[_Refusal] = []
         self._budget: dict[Way, int] = {}
         self._gates = {way: asyncio.Event() for way in Way}
         self._port = 0
@@ -134,6 +148,16 @@ class Proxy:
         """Take up every trap that has not sprung."""
         self._traps.clear()
 
+    def answer(self, text: bytes, error: str, times: int = 1) -> None:
+        """Answer commands with an error in the store's place; the store does not see them.
+
+        Args:
+            text: occurs in the command as it travels.
+            error: what the store would say.
+            times: how many such commands; -1 for all until `heal`.
+        """
+        self._refusals.append(_Refusal(text, b"-" + error.encode() + b"\r\n", times))
+
     def cut_after(self, count: int, way: Way) -> None:
         """Reset the connection on which byte `count` from now on travels that way, behind it."""
         self._budget[way] = count
@@ -144,7 +168,8 @@ class Proxy:
             self._gates[way].clear()
 
     def heal(self) -> None:
-        """Pass everything on again, held bytes first; traps stay laid."""
+        """Pass everything on again, held bytes first; nothing is answered here; traps stay laid."""
+        self._refusals.clear()
         for gate in self._gates.values():
             gate.set()
         self.delay_s = 0.0
@@ -238,6 +263,16 @@ class Proxy:
                     return trap.fault
         return None
 
+    def refusal(self, command: bytes) -> bytes | None:
+        """Return what is answered to this command in the store's place; None for nothing."""
+        for refusal in self._refusals:
+            if refusal.text in command:
+                refusal.left -= 1
+                if refusal.left == 0:
+                    self._refusals.remove(refusal)
+                return refusal.reply
+        return None
+
     def spend(self, way: Way, data: bytes) -> tuple[bytes, bool]:
         """Return what of `data` may still travel, and whether the connection is cut behind it."""
         left = self._budget.get(way)
@@ -263,6 +298,7 @@ class _Pair:
         self._last_reply: int | None = None  # this one, and all after it, never reach the client
         self._reset_at: int | None = None  # so many replies have come: all is done that should be
         self._fault: Fault | None = None
+        self._instead: dict[int, bytes] = {}  # number of a reply -> what comes in its place
 
     @property
     def hangs(self) -> bool:
@@ -278,8 +314,13 @@ class _Pair:
         if self._fault is not None:
             self._last_reply = self._commands
             if self._fault is not Fault.HANG:
-                waits = answers and self._fault is Fault.LOSE_REPLY
+                waits = answers and self._fault is not Fault.LOSE_COMMAND
                 self._reset_at = self._commands + waits
+        refusal = self._proxy.refusal(command)
+        if refusal is not None:
+            command = _HARMLESS  # its reply keeps the others in their places
+            if answers:
+                self._instead[self._commands] = refusal
         if self._fault is not Fault.LOSE_COMMAND:
             self._pass(self.to_store, Way.TO_STORE, command)
         self._commands += answers
@@ -294,8 +335,12 @@ class _Pair:
 
     def reply(self, reply: bytes) -> None:
         """Pass one reply or push message on, unless it is one of those that get lost."""
+        if reply[0] != _PUSH:
+            reply = self._instead.pop(self._replies, reply)
         if self._last_reply is None or self._replies < self._last_reply:
             self._pass(self._to_client, Way.TO_CLIENT, reply)
+        elif self._fault is Fault.TEAR_REPLY and self._replies == self._last_reply:
+            self._pass(self._to_client, Way.TO_CLIENT, reply[: len(reply) // 2])
         self._replies += reply[0] != _PUSH
         self._end_if_due()
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
+from router.errors import Unavailable
 from router.settings import RedisSettings
 from router.store.connect import Connector
 from router.store.embedded import EmbeddedServer
@@ -70,6 +71,45 @@ async def test_what_is_lost_is_the_command_or_its_reply_and_what_came_before_is_
     assert (redis.get(prefix), redis.get(f"{prefix}-after")) == (ran, None)
     redis.delete(prefix)
     redis.close()
+
+
+async def test_of_a_torn_reply_a_half_arrives(
+    proxy: Proxy, link: Link, redis: Redis, prefix: str
+) -> None:
+    proxy.when(b"INCR", Fault.TEAR_REPLY)
+    before = asyncio.create_task(link.command("ECHO", "before"))
+    torn = asyncio.create_task(link.command("INCR", prefix))
+    assert await before == b"before"
+    with pytest.raises(ReplyLost):
+        await torn
+    assert redis.get(prefix) == b"1"
+    redis.delete(prefix)
+    redis.close()
+
+
+async def test_an_error_in_the_stores_place_stands_where_the_reply_would(
+    proxy: Proxy, link: Link, redis: Redis, prefix: str
+) -> None:
+    proxy.answer(b"INCR", "BUSY with something", times=2)
+    skipped = NO_REPLY + pack("INCR", prefix)  # takes the first error, and nobody hears it
+    data = skipped + pack("ECHO", "a") + pack("INCR", prefix) + pack("ECHO", "b")
+    first, error, last = await link.ask(data, 3)
+    assert (first, str(error), last) == (b"a", "BUSY with something", b"b")
+    assert redis.get(prefix) is None
+    assert await link.command("INCR", prefix) == 1
+    redis.delete(prefix)
+    redis.close()
+
+
+async def test_an_error_may_be_answered_until_all_is_well(
+    proxy: Proxy, link: Link, prefix: str
+) -> None:
+    proxy.answer(b"ECHO", "BUSY", times=-1)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await link.command("ECHO", "a")
+    proxy.heal()
+    assert await link.command("ECHO", "a") == b"a"
 
 
 async def test_commands_without_a_reply_do_not_confuse_it(
