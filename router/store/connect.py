@@ -18,8 +18,26 @@ from router.model import EndpointId, UserId
 from router.service import Services
 from router.settings import RedisSettings
 from router.store.resp import pack
+from router.store.trouble import Meaning, trouble_of
 
 OLDEST_SERVER: Final = (7, 0)
+# Connections that one process may make again at once, and the seconds between further ones. A
+# thousand processes at one store: what each of them does when it returns is done a thousand times.
+_BURST: Final = 4
+_EVERY_S: Final = 0.5
+
+
+class Pace:
+    """Spreads the reconnects of one process: some at once, then two a second; pure."""
+
+    def __init__(self) -> None:
+        self._earned_at = 0.0
+
+    def wait_s(self, now: float) -> float:
+        """Take the next turn; return how many seconds after `now`, seconds, it comes."""
+        earned_at = max(self._earned_at, now)
+        self._earned_at = earned_at + _EVERY_S
+        return max(0.0, earned_at - (_BURST - 1) * _EVERY_S - now)
 
 
 class Connector:
@@ -47,6 +65,11 @@ class Connector:
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
         self._timeout_s = settings.connect_timeout_s
+        self._pace = Pace()
+
+    async def turn(self) -> None:
+        """Wait until this process may connect once more. Cancel-safe: the turn is used up."""
+        await asyncio.sleep(self._pace.wait_s(asyncio.get_running_loop().time()))
 
     async def connect(self) -> AbstractConnection:
         """Return a new connection, authenticated, speaking RESP3.
@@ -88,14 +111,40 @@ def printable_address(url: str) -> str:
     return f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
 
 
-def translate(error: ReplyError) -> SwitchboardError:
-    """Return the error of ours that an error reply stands for."""
-    return StoreRefused(str(error))
+def translate(error: ReplyError, address: str) -> SwitchboardError:
+    """Return the error of ours that an error reply stands for.
+
+    Args:
+        error: the reply.
+        address: of the store, without its password.
+    """
+    words = str(error)
+    if trouble_of(words).meaning in (Meaning.UNAVAILABLE, Meaning.REPEAT):
+        return Unavailable(address, words)
+    return StoreRefused(words)
 
 
 def is_noscript(reply: Any) -> bool:
     """Say whether a reply means that the store has forgotten our scripts."""
-    return type(reply) is ReplyError and str(reply).startswith("NOSCRIPT")
+    return type(reply) is ReplyError and trouble_of(str(reply)).meaning is Meaning.LOAD
+
+
+def is_full(reply: Any) -> bool:
+    """Say whether a reply means that the store has no room for what this command might add."""
+    return type(reply) is ReplyError and trouble_of(str(reply)).meaning is Meaning.BUSY
+
+
+def may_go_again(reply: Any) -> bool:
+    """Say whether a reply is an error whose command may be sent once more, as it was."""
+    return type(reply) is ReplyError and trouble_of(str(reply)).meaning in (
+        Meaning.LOAD,
+        Meaning.REPEAT,
+    )
+
+
+def is_passing(reply: Any) -> bool:
+    """Say whether a reply is an error that passes in a moment: nothing ran, send it again."""
+    return type(reply) is ReplyError and trouble_of(str(reply)).meaning is Meaning.REPEAT
 
 
 def check_version(info: bytes) -> None:

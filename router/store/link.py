@@ -10,12 +10,16 @@ from hiredis import ReplyError
 
 from router.errors import StoreRefused, SwitchboardError, Unavailable
 from router.store import scripts
-from router.store.connect import Connector, is_noscript, translate
+from router.store.connect import Connector, is_noscript, is_passing, translate
 from router.store.resp import NO_REPLY, Argument, pack
+from router.store.trouble import trouble_of
 from router.store.wire import Done, Wire
 
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 5.0
+# How long a command is repeated that the store will take in a moment (TRYAGAIN).
+_REPEAT_FOR_S: Final = 2.0
+_REPEAT_PAUSE_S: Final = 0.2
 _log = structlog.get_logger()
 
 
@@ -63,6 +67,8 @@ class Link:
         self._lost = asyncio.Event()
         self._keeper = connector.services.add(f"link {name}", self._keep)
         self._reason = "not connected yet"
+        self._pause_s = _FIRST_PAUSE_S
+        self._up_at = 0.0
 
     @property
     def up(self) -> bool:
@@ -126,7 +132,8 @@ class Link:
         """Send packed commands and return their replies, errors among them as `ReplyError`.
 
         A script the store has forgotten is loaded again and everything sent once more, since a
-        NOSCRIPT ran nothing; commands beside it in `data` must therefore bear repeating.
+        NOSCRIPT ran nothing. What the store will take in a moment is repeated for two seconds at
+        most. Commands beside such a one in `data` must therefore bear repeating.
 
         Raises:
             Unavailable: the link is down; nothing was sent.
@@ -138,6 +145,8 @@ class Link:
         if any(is_noscript(reply) for reply in replies):
             await self._ask_once(scripts.LOAD_ALL, len(scripts.ALL))
             replies = await self._ask_once(data, count)
+        if any(is_passing(reply) for reply in replies):
+            replies = await self._repeat(data, count, replies)
         return replies
 
     async def answers(self, data: bytes, count: int) -> list[Any]:
@@ -148,7 +157,7 @@ class Link:
             StoreRefused: the first reply that is an error; the other commands have run.
         """
         replies = await self.ask(data, count)
-        _refuse_errors(replies)
+        self._refuse_errors(replies)
         return replies
 
     async def call(self, data: bytes) -> Any:
@@ -158,6 +167,29 @@ class Link:
     async def command(self, *args: Argument) -> Any:
         """Pack one command, then as `call`."""
         return await self.call(pack(*args))
+
+    def explain(self, error: ReplyError) -> SwitchboardError:
+        """Return the error of ours that an error reply on this link stands for.
+
+        If it says that the store may be elsewhere by now, the connection is given up.
+        """
+        if trouble_of(str(error)).elsewhere:
+            self.abort(str(error))
+        return translate(error, self.address)
+
+    async def _repeat(self, data: bytes, count: int, replies: list[Any]) -> list[Any]:
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + _REPEAT_FOR_S
+        while any(is_passing(reply) for reply in replies) and loop.time() < give_up_at:
+            await asyncio.sleep(random.uniform(0, _REPEAT_PAUSE_S))
+            replies = await self._ask_once(data, count)
+        return replies
+
+    def _refuse_errors(self, replies: list[Any]) -> None:
+        """Raise the first reply that is an error as one of ours."""
+        for reply in replies:
+            if type(reply) is ReplyError:
+                raise self.explain(reply)
 
     async def _ask_once(self, data: bytes, count: int) -> list[Any]:
         if self._wire is None:
@@ -183,10 +215,11 @@ class Link:
         data += pack("CLIENT", "SETNAME", f"switchboard-{self._name}")
         try:
             replies = await self._ask_once(scripts.LOAD_ALL + data, len(scripts.ALL) + count + 1)
-            _refuse_errors(replies)
+            self._refuse_errors(replies)
         except BaseException:
             await self._end(wire, "set-up failed")
             raise
+        self._up_at = asyncio.get_running_loop().time()
         self._on_up()
 
     async def _end(self, wire: Wire, reason: str) -> None:
@@ -202,13 +235,20 @@ class Link:
         self._on_down()
 
     async def _keep(self) -> None:
-        """Connect again whenever the connection is lost, each time after a random pause."""
+        """Connect again whenever the connection is lost, each time after a random pause.
+
+        The pauses grow with each attempt. A connection that was soon lost again counts as one that
+        failed: a store that takes connections and drops them is not stormed.
+        """
         while True:
             await self._lost.wait()
             _log.warning("store connection lost", link=self._name, reason=self._reason)
-            pause_s = _FIRST_PAUSE_S
+            if asyncio.get_running_loop().time() - self._up_at > _LONGEST_PAUSE_S:
+                self._pause_s = _FIRST_PAUSE_S
             while not self.up:
-                await asyncio.sleep(random.uniform(0, pause_s))
+                await asyncio.sleep(random.uniform(0, self._pause_s))
+                await self._connector.turn()
+                self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
                 try:
                     await self._connect()
                 except SwitchboardError as exc:
@@ -217,12 +257,4 @@ class Link:
                     # The edge of the loop: a link that nobody keeps would be down for ever.
                     _log.exception("store connection failed", link=self._name)
                     self._reason = repr(exc)
-                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             _log.info("store connection up again", link=self._name)
-
-
-def _refuse_errors(replies: list[Any]) -> None:
-    """Raise the first reply that is an error as one of ours."""
-    for reply in replies:
-        if type(reply) is ReplyError:
-            raise translate(reply)

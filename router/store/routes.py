@@ -13,11 +13,12 @@ from typing import Any
 
 from hiredis import ReplyError
 
+from router.errors import SwitchboardError
 from router.keys import Keys, split_route_field
 from router.model import EndpointId, UserId
 from router.settings import RegistrySettings
 from router.store import scripts
-from router.store.connect import Connector, is_noscript
+from router.store.connect import Connector, is_full, may_go_again
 from router.store.link import Link
 from router.store.resp import pack
 
@@ -60,11 +61,13 @@ class Found:
         routes: where the user is; None when the store refused to say.
         rest: what else the question's command answered.
         error: why the store refused.
+        full: why, when it has no room.
     """
 
     routes: Routes | None
     rest: Sequence[Any] = ()
-    error: ReplyError | None = None
+    error: SwitchboardError | None = None
+    full: str = ""
 
 
 LookedUp = Callable[[list[Found] | None, bool], None]
@@ -137,7 +140,7 @@ class RouteTable:
         self._under_way += 1
 
         def replied(replies: list[Any] | None) -> None:
-            missing = [i for i, reply in enumerate(replies or ()) if is_noscript(reply)]
+            missing = [i for i, reply in enumerate(replies or ()) if may_go_again(reply)]
             if replies is None or not missing:
                 finish(replies)
                 return
@@ -169,7 +172,8 @@ class RouteTable:
         found: list[Found] = []
         for question, reply in zip(questions, replies, strict=True):
             if type(reply) is ReplyError:
-                found.append(Found(None, error=reply))
+                full = f"the store is full: {reply}" if is_full(reply) else ""
+                found.append(Found(None, error=self._link.explain(reply), full=full))
                 continue
             routes = parse_routes(reply if question.command is None else reply[-1])
             found.append(Found(routes, () if question.command is None else reply[:-1]))

@@ -29,6 +29,13 @@ class Script:
         """
         return pack("EVALSHA", self.sha, len(keys), *keys, *args)
 
+    def pack_whole(self, keys: tuple[str, ...], *args: Argument) -> bytes:
+        """Return the packed EVAL command, which also loads the script; arguments as `pack`.
+
+        It cannot run into NOSCRIPT, and costs the store the script's text and its hash each time.
+        """
+        return pack("EVAL", self.source, len(keys), *keys, *args)
+
 
 def _read(name: str) -> Script:
     source = resources.files("router.store").joinpath("lua", f"{name}.lua").read_bytes()

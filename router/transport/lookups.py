@@ -9,7 +9,6 @@ from typing import Final
 from router.codec import MessageEnvelope, StoredMessage
 from router.errors import Unavailable
 from router.model import Outcome, UserId
-from router.store.connect import translate
 from router.store.mailbox import Mailbox, parse_deposit
 from router.store.routes import NOWHERE, Found, Question, Routes, RouteTable
 from router.transport.base import Delivery
@@ -157,13 +156,13 @@ class LookUps:
         doubtful = delivery in self._doubtful
         self._doubtful.discard(delivery)
         if answer.routes is None:
-            assert answer.error is not None
             if doubtful:  # what got no reply the first time may be stored all the same
-                delivery.outcome, delivery.reason = Outcome.UNKNOWN, str(answer.error)
-            elif str(answer.error).startswith("OOM"):
-                delivery.outcome, delivery.reason = Outcome.BUSY, str(answer.error)
+                reason = answer.full or str(answer.error)
+                delivery.outcome, delivery.reason = Outcome.UNKNOWN, reason
+            elif answer.full:
+                delivery.outcome, delivery.reason = Outcome.BUSY, answer.full
             else:
-                delivery.error = translate(answer.error)
+                delivery.error = answer.error
             return NOWHERE
         delivery.sessions = answer.routes.sessions
         if answer.rest:

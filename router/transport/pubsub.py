@@ -13,7 +13,7 @@ import msgspec
 from hiredis import ReplyError
 
 from router.codec import MAX_USERS_PER_ENVELOPE, MessageEnvelope, encode
-from router.errors import StoreRefused, Unavailable
+from router.errors import Unavailable
 from router.keys import Keys
 from router.model import Outcome
 from router.store.connect import Connector
@@ -81,7 +81,7 @@ class Publisher:
             if reply is None:
                 delivery.refused(Outcome.UNKNOWN, "the store was lost on the way")
             elif type(reply) is ReplyError:
-                delivery.error = StoreRefused(str(reply))
+                delivery.error = self._link.explain(reply)
             else:
                 delivery.pushed()
             self._changed(delivery)

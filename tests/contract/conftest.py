@@ -2,7 +2,7 @@
 
 import pytest
 
-from router.store import link
+from router.store import connect, link
 from tests.support.logs import Logs
 
 
@@ -16,3 +16,4 @@ def quick_reconnects(monkeypatch: pytest.MonkeyPatch) -> None:
     """Come back to a store sooner than one must with thousands of clients."""
     monkeypatch.setattr(link, "_FIRST_PAUSE_S", 0.05)
     monkeypatch.setattr(link, "_LONGEST_PAUSE_S", 0.2)
+    monkeypatch.setattr(connect, "_EVERY_S", 0.0)

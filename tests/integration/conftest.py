@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from router.store import link
+from router.store import connect, link
 from router.store.embedded import EmbeddedServer
 from tests.support.cluster import Cluster
 from tests.support.logs import Logs
@@ -21,6 +21,7 @@ def quick_reconnects(monkeypatch: pytest.MonkeyPatch) -> None:
     """Come back to a store sooner than one must with thousands of clients."""
     monkeypatch.setattr(link, "_FIRST_PAUSE_S", 0.05)
     monkeypatch.setattr(link, "_LONGEST_PAUSE_S", 0.2)
+    monkeypatch.setattr(connect, "_EVERY_S", 0.0)
 
 
 @pytest.fixture

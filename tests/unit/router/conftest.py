@@ -12,6 +12,7 @@ from structlog.typing import EventDict
 
 from router.keys import Keys
 from router.settings import RedisSettings
+from router.store import connect as connect_module
 from router.store import link as link_module
 from router.store.connect import Connector
 from router.store.embedded import EmbeddedServer
@@ -55,6 +56,7 @@ def logs(caplog: pytest.LogCaptureFixture) -> Iterator[StrictLogs]:
 def quick_reconnects(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link_module, "_FIRST_PAUSE_S", 0.02)
     monkeypatch.setattr(link_module, "_LONGEST_PAUSE_S", 0.1)
+    monkeypatch.setattr(connect_module, "_EVERY_S", 0.0)
 
 
 @pytest.fixture

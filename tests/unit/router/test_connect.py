@@ -1,8 +1,11 @@
 import asyncio
+import itertools
 from typing import Any, cast
 
 import pytest
 from hiredis import ReplyError
+from hypothesis import given
+from hypothesis import strategies as st
 from redis import Redis
 from redis.asyncio.connection import AbstractConnection
 
@@ -11,6 +14,7 @@ from router.keys import Keys
 from router.settings import RedisSettings
 from router.store.connect import (
     Connector,
+    Pace,
     check_version,
     is_noscript,
     printable_address,
@@ -117,10 +121,49 @@ def test_an_address_is_shown_without_its_secrets(url: str, address: str) -> None
     assert printable_address(url) == address
 
 
-def test_an_error_reply_is_the_stores_own_words() -> None:
-    error = translate(ReplyError("OOM command not allowed"))
+@pytest.mark.parametrize("words", ["OOM command not allowed", "NOPERM no", "ERR syntax", ""])
+def test_an_error_that_somebody_must_mend_is_the_stores_own_words(words: str) -> None:
+    error = translate(ReplyError(words), "there:1")
     assert isinstance(error, StoreRefused)
-    assert error.error == "OOM command not allowed"
+    assert error.error == words
+
+
+@pytest.mark.parametrize("words", ["LOADING data", "READONLY replica", "TRYAGAIN later"])
+def test_an_error_that_passes_by_itself_is_unavailable_with_the_stores_own_words(
+    words: str,
+) -> None:
+    error = translate(ReplyError(words), "there:1")
+    assert isinstance(error, Unavailable)
+    assert (error.address, error.reason) == ("there:1", words)
+
+
+class TestPace:
+    @pytest.fixture(autouse=True)
+    def as_in_earnest(self, quick_reconnects: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.undo()
+
+    def test_some_connect_at_once_and_then_two_a_second(self) -> None:
+        pace = Pace()
+        assert [pace.wait_s(100.0) for _ in range(7)] == [0, 0, 0, 0, 0.5, 1.0, 1.5]
+
+    def test_quiet_times_earn_turns_again_and_no_more_than_at_first(self) -> None:
+        pace = Pace()
+        for _ in range(4):
+            pace.wait_s(100.0)
+        assert [pace.wait_s(101.0) for _ in range(3)] == [0, 0, 0.5]
+        assert [pace.wait_s(999.0) for _ in range(5)] == [0, 0, 0, 0, 0.5]
+
+    @given(st.lists(st.floats(0, 3), max_size=100))
+    def test_however_they_come_there_are_never_more_than_two_a_second(
+        self, pauses: list[float]
+    ) -> None:
+        pace, now, turns = Pace(), 0.0, list[float]()
+        for pause in pauses:
+            now += pause
+            turns.append(now + pace.wait_s(now))
+        for first, last in itertools.combinations(range(len(turns)), 2):
+            passed_s = turns[last] - turns[first]
+            assert last - first + 1 <= 4 + passed_s / 0.5 + 1e-6
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A connection that is kept up; and what its callers may believe about their commands."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,15 +13,19 @@ from redis import Redis
 from router.errors import StoreRefused, Unavailable
 from router.keys import Keys
 from router.settings import RedisSettings
+from router.store import connect as connect_module
+from router.store import link as link_module
 from router.store import scripts
 from router.store.connect import Connector
 from router.store.link import Link, ReplyLost
 from router.store.resp import pack
+from router.store.trouble import TROUBLES
 from tests.support.fake_store import OK, FakeStore
 from tests.support.proxy import Fault, Proxy
 from tests.support.waiting import eventually, rounds
 from tests.unit.router.conftest import StrictLogs
 
+TRYAGAIN = "TRYAGAIN Multiple keys request during rehashing of slot"
 LOST, GIVEN_UP = "store connection lost", "store connection given up"
 
 
@@ -176,6 +181,41 @@ class TestAsking:
         with pytest.raises(StoreRefused, match="NOSCRIPT"):
             await link.call(pack("EVALSHA", "0" * 40, 0))
 
+    async def test_what_the_store_takes_in_a_moment_is_repeated(
+        self, shaky_link: Link, proxy: Proxy, keys: Keys
+    ) -> None:
+        proxy.answer(b"INCR", TRYAGAIN, times=3)
+        assert await shaky_link.command("INCR", keys.dead) == 1
+
+    async def test_but_not_for_ever(
+        self, shaky_link: Link, proxy: Proxy, keys: Keys, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(link_module, "_REPEAT_FOR_S", 0.1)
+        monkeypatch.setattr(link_module, "_REPEAT_PAUSE_S", 0.01)
+        proxy.answer(b"INCR", TRYAGAIN, times=-1)
+        with pytest.raises(Unavailable, match="TRYAGAIN"):
+            await shaky_link.command("INCR", keys.dead)
+        assert shaky_link.up
+
+    @pytest.mark.parametrize("word", [word for word in TROUBLES if TROUBLES[word].elsewhere])
+    async def test_a_server_that_is_not_the_store_any_more_is_left_for_a_new_connection(
+        self, shaky_link: Link, proxy: Proxy, keys: Keys, logs: StrictLogs, word: str
+    ) -> None:
+        logs.expect(GIVEN_UP)
+        before = proxy.connections
+        proxy.answer(b"INCR", f"{word} for a reason")
+        with pytest.raises((Unavailable, StoreRefused), match=f"{word} for a reason"):
+            await shaky_link.command("INCR", keys.dead)
+        await eventually(lambda: proxy.connections == before + 1 and shaky_link.up)
+        assert await shaky_link.command("INCR", keys.dead) == 1
+
+    @pytest.mark.parametrize("word", [word for word in TROUBLES if not TROUBLES[word].elsewhere])
+    async def test_any_other_error_leaves_the_connection_as_it_is(
+        self, shaky_link: Link, word: str
+    ) -> None:
+        shaky_link.explain(ReplyError(f"{word} for a reason"))
+        assert await shaky_link.command("PING") == b"PONG"
+
     async def test_sending_without_waiting_tells_the_replies(self, link: Link) -> None:
         heard: list[Any] = []
         link.expect(1, heard.append)
@@ -244,6 +284,18 @@ class TestReconnecting:
     @pytest.fixture
     def events(self) -> list[str]:
         return []
+
+    @pytest.fixture
+    def pauses(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        """The longest that each pause before an attempt might have been, as they come."""
+        found: list[float] = []
+
+        def shortest(low: float, high: float) -> float:
+            found.append(high)
+            return low
+
+        monkeypatch.setattr(random, "uniform", shortest)
+        return found
 
     @pytest.fixture
     def told(self, events: list[str]) -> dict[str, Callable[[], None]]:
@@ -326,6 +378,48 @@ class TestReconnecting:
                     return True
 
                 await eventually(heard)
+
+    async def test_a_store_that_takes_connections_and_drops_them_is_asked_less_and_less(
+        self, shaky: Connector, proxy: Proxy, logs: StrictLogs, pauses: list[float]
+    ) -> None:
+        logs.expect(LOST)
+
+        def drop() -> None:
+            if len(pauses) < 6:
+                proxy.reset_all()
+
+        async with opened(shaky, on_up=drop) as link:
+            await eventually(lambda: len(pauses) >= 6 and link.up)
+        assert pauses[:6] == [0.02, 0.04, 0.08, 0.1, 0.1, 0.1]
+
+    async def test_one_that_kept_a_connection_for_long_is_asked_soon_again(
+        self, shaky: Connector, proxy: Proxy, logs: StrictLogs, pauses: list[float]
+    ) -> None:
+        logs.expect(LOST)
+        async with opened(shaky) as link:
+            for _ in range(2):
+                await asyncio.sleep(0.2)  # long is more than the longest pause
+                before = proxy.connections
+                proxy.reset_all()
+                await eventually(lambda: link.up and proxy.connections > before)  # noqa: B023
+        assert pauses == [0.02, 0.02]
+
+    async def test_the_links_of_one_process_share_their_turns(
+        self, shaky: Connector, proxy: Proxy, logs: StrictLogs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        logs.expect(LOST)
+        monkeypatch.setattr(connect_module, "_EVERY_S", 0.05)
+        links = [Link(shaky, f"l{number}") for number in range(3)]
+        for link in links:
+            await link.open()
+        loop = asyncio.get_running_loop()
+        before, began = proxy.connections, loop.time()
+        for _ in range(4):
+            proxy.reset_all()
+            await eventually(lambda: all(link.up for link in links))
+        assert proxy.connections - before <= 4 + (loop.time() - began) / 0.05
+        for link in links:
+            await link.close()
 
     async def test_a_hung_store_is_given_up_and_found_again(
         self, shaky_link: Link, proxy: Proxy

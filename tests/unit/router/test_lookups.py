@@ -349,7 +349,7 @@ class TestLosses:
                 (busy,) = world.ask("m1", key="carol k")
                 await world.answered(busy)
                 assert busy.outcome is Outcome.BUSY
-                assert busy.reason.startswith("OOM")
+                assert busy.reason.startswith("the store is full: OOM")
                 redis.config_set("maxmemory", "0")
                 redis.set(keys.mail(ALICE), "not a stream")
                 (refused,) = world.ask("m2")
