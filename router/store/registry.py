@@ -23,7 +23,7 @@ from router.settings import RegistrySettings
 from router.store import scripts
 from router.store.link import Link
 from router.store.mailbox import parse_newest
-from router.store.resp import pack
+from router.store.resp import pack, text_of
 from router.store.routes import Routes, parse_routes
 
 
@@ -163,20 +163,30 @@ class Registry:
     async def _names(
         self, endpoints: Sequence[EndpointId], prefix: str, limit: int, after: str
     ) -> list[UserId]:
-        """Merge the endpoints' sorted sets; each is asked for at most `limit` names."""
-        if not endpoints:
-            return []
+        """Return the first `limit` users, those not of ours left out: a cursor cannot say them."""
         low = f"[{prefix}".encode() if prefix else b"-"
         if after and after.encode() >= prefix.encode():
             low = f"({after}".encode()
         high = b"(" + prefix.encode() + b"\xff" if prefix else b"+"  # no UTF-8 text has an 0xff
+        found: list[UserId] = []
+        while len(found) < limit and endpoints:
+            names = await self._merged(endpoints, low, high, limit)
+            found += [UserId(name) for each in names if (name := text_of(each)) is not None]
+            if len(names) < limit:
+                break
+            low = b"(" + names[-1]
+        return found[:limit]
+
+    async def _merged(
+        self, endpoints: Sequence[EndpointId], low: bytes, high: bytes, limit: int
+    ) -> list[bytes]:
+        """Merge the endpoints' sorted sets; each is asked for at most `limit` names."""
         data = b"".join(
             pack("ZRANGE", self._keys.users(endpoint), low, high, "BYLEX", "LIMIT", 0, limit)
             for endpoint in endpoints
         )
         replies = await self._link.answers(data, len(endpoints))
-        merged = dict.fromkeys(heapq.merge(*replies))
-        return [UserId(name.decode("utf-8", "replace")) for name in list(merged)[:limit]]
+        return list(dict.fromkeys(heapq.merge(*replies)))[:limit]
 
     async def _describe(self, users: Sequence[UserId]) -> list[OnlineUser]:
         if not users:

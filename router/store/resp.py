@@ -12,6 +12,14 @@ def pack(*args: Argument) -> bytes:
     return cast(bytes, hiredis.pack_command(cast(Any, args)))
 
 
+def text_of(data: bytes) -> str | None:
+    """Return what the store holds as text; None if it is not UTF-8, so not from us."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
 # The store keeps the reply of the next command to itself; its own there is none.
 # https://redis.io/docs/latest/commands/client-reply/
 NO_REPLY: Final = pack("CLIENT", "REPLY", "SKIP")

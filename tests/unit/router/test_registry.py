@@ -262,6 +262,21 @@ class TestPages:
         assert await registry.page([N1, N2], "", 10, "") == ([], None)
         assert await registry.page([], "", 10, "") == ([], None)
 
+    async def test_names_that_are_no_text_are_left_out_and_hold_up_no_page(
+        self, registry: Registry, redis: Redis, keys: Keys
+    ) -> None:
+        await registry.register(
+            [(UserId(name), session(f"s-{name}")) for name in ("a", "b", "\U0010ffff")]
+        )
+        strange = [b"a\xff", b"a\xff\xff", b"\xc3", b"\xff", b"\xff\xfe"]
+        redis.zadd(keys.users(N1), dict.fromkeys(strange, 0))
+        found: list[str] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page, cursor = await registry.page([N1, N2], "", 1, cursor)
+            found += [online.user for online in page]
+        assert found == ["a", "b", "\U0010ffff"]
+
     async def test_a_page_that_is_just_full_is_the_last_one(self, registry: Registry) -> None:
         await registry.register([(UserId(name), session(name)) for name in "abc"])
         page, cursor = await registry.page([N1], "", 3, "")
