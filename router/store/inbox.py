@@ -7,6 +7,7 @@ reconnect) it reads the position again and starts from the head.
 Sources: https://redis.io/docs/latest/commands/blmove/ and docs/protocol.md, section 4.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,7 +18,7 @@ from router.keys import Keys
 from router.model import EndpointId
 from router.settings import InboxSettings
 from router.store import scripts
-from router.store.connect import Connector, is_noscript
+from router.store.connect import Connector, is_full, is_noscript
 from router.store.link import Link
 from router.store.resp import NO_REPLY, pack
 from router.store.wire import Done
@@ -31,6 +32,8 @@ MAX_PUSH: Final = 512
 ENVELOPE_BYTES: Final = 320 * 1024
 _GRACE_S: Final = 5.0
 _PEEK_REPLIES: Final = 3  # the head, the rest of the batch, the position
+_LOOK_REPLIES: Final = 2  # the batch, the position
+_LOOK_AGAIN_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,14 @@ class Room:
         return cls(settings.max_length, settings.max_bytes, unweighed)
 
 
-def pack_push(keys: Keys, endpoint: EndpointId, room: Room, envelopes: Sequence[bytes]) -> bytes:
+def pack_push(
+    keys: Keys,
+    endpoint: EndpointId,
+    room: Room,
+    envelopes: Sequence[bytes],
+    *,
+    whole: bool = False,
+) -> bytes:
     """Return the packed command that pushes envelopes to one endpoint.
 
     Its reply is the inbox's new length, `NOT_OPEN` or `FULL`; all of them are pushed, in order, or
@@ -65,9 +75,11 @@ def pack_push(keys: Keys, endpoint: EndpointId, room: Room, envelopes: Sequence[
         endpoint: whose inbox.
         room: how much it may hold afterwards.
         envelopes: encoded, at most `MAX_PUSH`.
+        whole: bring the script along; see `Script.pack_whole`.
     """
     names = (keys.open(endpoint), keys.inbox(endpoint))
-    return scripts.PUSH.pack(names, room.max_length, room.max_bytes, room.unweighed, *envelopes)
+    packed = scripts.PUSH.pack_whole if whole else scripts.PUSH.pack
+    return packed(names, room.max_length, room.max_bytes, room.unweighed, *envelopes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +133,9 @@ class InboxReader:
         self._high = 0
         self._reading = 0
         self._peek = b""
+        self._look = b""
         self._trim_keys: tuple[str, ...] = ()
+        self._again: asyncio.TimerHandle | None = None
         self._link = Link(
             connector,
             "inbox",
@@ -141,6 +155,8 @@ class InboxReader:
         self._peek = pack("BLMOVE", inbox, inbox, "LEFT", "LEFT", self._block_s)
         self._peek += pack("LRANGE", inbox, 1, self._batch_length - 1)
         self._peek += pack("GET", self._keys.done(endpoint))
+        self._look = pack("LRANGE", inbox, 0, self._batch_length - 1)
+        self._look += pack("GET", self._keys.done(endpoint))
         self._trim_keys = (self._keys.open(endpoint), inbox, self._keys.done(endpoint))
         if self._opened:
             self._link.abort(f"reading {endpoint} from now on")
@@ -151,6 +167,8 @@ class InboxReader:
     async def close(self) -> None:
         """Stop reading; what was not dealt with stays in the inbox."""
         self._reading += 1
+        if self._again is not None:
+            self._again.cancel()
         await self._link.close()
 
     def dealt(self, batch: Batch, then: Callable[[bool], None] | None = None) -> None:
@@ -213,6 +231,38 @@ class InboxReader:
         if replies is None:
             return
         head, rest, done = replies
+        if is_full(head):
+            # A full store refuses BLMOVE, though it would add nothing. If inboxes are what fills
+            # it, waiting for room would be waiting for ever.
+            self._link.send(self._look, _LOOK_REPLIES, self._looked)
+        elif not self._as_expected(replies, done):
+            return
+        elif head is None:
+            # Time ran out. The range is thrown away: what was pushed between the two commands has
+            # a head that was not read.
+            self._link.send(self._peek, _PEEK_REPLIES, self._peeked)
+        else:
+            self._hand_over([head, *rest])
+
+    def _looked(self, replies: list[Any] | None) -> None:
+        """Take what a full store shows; with nothing there, ask again a little later."""
+        if replies is None:
+            return
+        entries, done = replies
+        if not self._as_expected(replies, done):
+            return
+        if entries:
+            self._hand_over(entries)
+        else:
+            loop = asyncio.get_running_loop()
+            self._again = loop.call_later(_LOOK_AGAIN_S, self._peek_again, self._reading)
+
+    def _peek_again(self, reading: int) -> None:
+        if reading == self._reading:
+            self._link.send(self._peek, _PEEK_REPLIES, self._peeked)
+
+    def _as_expected(self, replies: list[Any], done: Any) -> bool:
+        """Say whether what was read can be used; if not, start again on a new connection."""
         error = next((reply for reply in replies if type(reply) is ReplyError), None)
         if error is not None:
             self._link.abort(f"the inbox cannot be read: {error}")
@@ -220,15 +270,14 @@ class InboxReader:
             # A trim was refused, or one of an earlier connection ran late.
             self._on_fenced()
             self._link.abort(f"the inbox is at {done}, not at {self._position}")
-        elif head is None:
-            # Time ran out. The range is thrown away: what was pushed between the two commands has
-            # a head that was not read.
-            self._link.send(self._peek, _PEEK_REPLIES, self._peeked)
         else:
-            entries = [head, *rest]
-            read_before = min(len(entries), max(0, self._high - self._position))
-            self._high = max(self._high, self._position + len(entries))
-            self._on_batch(Batch(entries, read_before, self._position, self._reading))
+            return True
+        return False
+
+    def _hand_over(self, entries: list[bytes]) -> None:
+        read_before = min(len(entries), max(0, self._high - self._position))
+        self._high = max(self._high, self._position + len(entries))
+        self._on_batch(Batch(entries, read_before, self._position, self._reading))
 
     def _refused(self, reply: Any) -> None:
         if is_noscript(reply):

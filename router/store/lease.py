@@ -8,14 +8,17 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from hiredis import ReplyError
+
 from router.codec import Lease, decode_lease, encode
 from router.errors import DecodeError, StoreRefused
 from router.keys import Keys
 from router.model import Endpoint, EndpointId, endpoint_name
 from router.settings import LeaseSettings
 from router.store import scripts
+from router.store.connect import is_full
 from router.store.link import Link
-from router.store.resp import pack
+from router.store.resp import pack, text_of
 
 _EPOCH_BYTES: Final = 5
 _TRIES: Final = 5
@@ -67,10 +70,12 @@ class Leases:
         # Listed again each time: a store that was rolled back, or a rescuer that met us half-way
         # through `open`, may have taken us off the list.
         data += pack("SADD", self._keys.endpoints, endpoint)
-        replies = await self._link.answers(data, 2)
-        if replies[0] < 0:
-            return None
-        return int(replies[0])
+        renewed, listed = await self._link.ask(data, 2)
+        for reply in (renewed, listed):
+            # A full store renews a lease and lists nothing: so it has no room for a new name only.
+            if type(reply) is ReplyError and not is_full(listed):
+                raise self._link.explain(reply)
+        return int(renewed) if renewed >= 0 else None
 
     async def end(self, endpoint: EndpointId) -> None:
         """End a lease before its time, so that the endpoint may be rescued now.
@@ -100,9 +105,14 @@ class Leases:
         return max(0, waiting)
 
     async def ids(self) -> list[EndpointId]:
-        """Return every endpoint that has not been cleaned up, sorted."""
+        """Return every endpoint that has not been cleaned up, sorted; names not of ours left out.
+
+        Raises:
+            Unavailable, StoreRefused: the store is away or refuses.
+        """
         members = await self._link.command("SMEMBERS", self._keys.endpoints)
-        return sorted(EndpointId(member.decode()) for member in members)
+        names = (text_of(member) for member in members)
+        return sorted(EndpointId(name) for name in names if name is not None)
 
     async def without_lease(self, endpoints: Sequence[EndpointId]) -> list[EndpointId]:
         """Return those of `endpoints` whose lease has ended.

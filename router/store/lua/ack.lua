@@ -13,6 +13,7 @@ local cursor = redis.call('HGET', KEYS[1], ARGV[1])
 if cursor and not older(cursor, ARGV[2]) then
   return 0
 end
+redis.call('PEXPIRE', KEYS[1], ARGV[3]) -- first, or a full store would refuse what makes room
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. string.format('%.0f', now))

@@ -5,6 +5,8 @@
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return -1
 end
+-- A full store refuses SET, unless something was written before it: leases must not end for that.
+redis.call('PEXPIRE', KEYS[2], ARGV[2])
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 local now = redis.call('TIME')
 return now[1] * 1000 + math.floor(now[2] / 1000)

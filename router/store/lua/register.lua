@@ -2,6 +2,10 @@
 -- KEYS  1 routes   2 mail
 -- ARGV  1 field `endpoint/session`   2 entry   3 TTL of the whole hash, milliseconds
 -- Returns the newest offset in the user's mailbox; nil if there is no mailbox.
+-- A full store refuses HSET, unless something was written before it: no route must end for that.
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 if redis.call('EXISTS', KEYS[2]) == 0 then

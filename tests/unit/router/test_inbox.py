@@ -21,6 +21,7 @@ from router.store.connect import Connector
 from router.store.inbox import ENVELOPE_BYTES, Batch, InboxReader, Room, pack_push
 from tests.support.fake_store import OK, FakeStore
 from tests.support.proxy import Fault, Proxy
+from tests.support.valkey import ValkeyServer, plain_client
 from tests.support.waiting import eventually, rounds
 from tests.unit.router.conftest import StrictLogs
 
@@ -495,6 +496,68 @@ class TestFenced:
         await eventually(lambda: shaky_reading.fenced)
 
 
+class TestAFullStore:
+    """A store without memory refuses BLMOVE, though it would add nothing."""
+
+    @pytest.fixture
+    async def full(
+        self,
+        own_server: ValkeyServer,
+        keys: Keys,
+        hasty: RedisSettings,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> AsyncIterator[tuple[Reading, Redis]]:
+        monkeypatch.setattr(inbox_module, "_LOOK_AGAIN_S", 0.01)
+        with plain_client(own_server.url) as client:
+            client.set(keys.open(ME), b"1")
+            connector = Connector(own_server.url, hasty)
+            async with reading_from(connector, keys, batch=4, block_s=0.2) as reading:
+                yield reading, client
+
+    async def test_is_read_all_the_same_and_gets_room_by_that(
+        self, full: tuple[Reading, Redis], keys: Keys
+    ) -> None:
+        reading, client = full
+        push(client, keys, *"abcdefgh")
+        client.config_set("maxmemory", "1")
+        seen: list[bytes] = []
+        while len(seen) < 8:
+            batch = await reading.next()
+            seen += batch.entries
+            assert batch.read_before == 0
+            reading.deal(batch)
+        await eventually(lambda: left(client, keys) == [])
+        assert seen == [letter.encode() for letter in "abcdefgh"]
+        assert set(reading.trimmed) == {True}
+
+    async def test_is_asked_again_until_it_can_wait_for_messages(
+        self, full: tuple[Reading, Redis], keys: Keys
+    ) -> None:
+        reading, client = full
+        client.config_set("maxmemory", "1")
+        await eventually(lambda: refusals(client) >= 3)
+        client.config_set("maxmemory", "0")
+        push(client, keys, "a")
+        batch = await reading.next()
+        reading.deal(batch)
+        push(client, keys, "b")
+        assert (await reading.next()).entries == [b"b"]
+
+    async def test_a_reader_that_is_closed_asks_no_more(
+        self, full: tuple[Reading, Redis], keys: Keys
+    ) -> None:
+        reading, client = full
+        client.config_set("maxmemory", "1")
+        await eventually(lambda: refusals(client) >= 1)
+        await reading.reader.close()
+
+
+def refusals(client: Redis) -> int:
+    """Return how many commands the store has refused for want of memory."""
+    stats: Any = client.info("errorstats")
+    return int(stats.get("errorstat_OOM", {"count": 0})["count"])
+
+
 class TestTrouble:
     @pytest.mark.parametrize("asked", [True, False], ids=["asked", "not asked"])
     async def test_a_head_that_is_elsewhere_is_found_again(
@@ -571,6 +634,9 @@ async def test_whatever_breaks_every_entry_is_read_and_new_ones_are_really_new(
             ]
             push(redis, keys, *more)
             pushed += len(more)
+        if not shaky_reading.batches:  # while it connects again, nothing more breaks
+            await asyncio.sleep(0.005)
+            continue
         if dice.random() < 0.15:
             fault = dice.choice([Fault.LOSE_REPLY, Fault.LOSE_COMMAND])
             proxy.when(dice.choice([TRIM_SHA, b"BLMOVE", b"LRANGE", b"GET"]), fault)
@@ -578,9 +644,6 @@ async def test_whatever_breaks_every_entry_is_read_and_new_ones_are_really_new(
             redis.script_flush()
         elif dice.random() < 0.1:
             proxy.reset_all()
-        if not shaky_reading.batches:
-            await asyncio.sleep(0.005)
-            continue
         batch = shaky_reading.batches.pop(0)
         new = batch.entries[batch.read_before :]
         assert not handed.intersection(new)

@@ -15,6 +15,7 @@ from router.store.lease import Leases
 from router.store.link import Link
 from tests.support.fake_store import OK, FakeStore
 from tests.support.proxy import Proxy
+from tests.support.valkey import ValkeyServer, plain_client
 
 SAID = Lease("node", 4_711, "127.0.0.1:8001", "live", 3, 10, 9, 1.5, 0.5)
 
@@ -68,6 +69,31 @@ class TestOpening:
 
 
 class TestHeartbeat:
+    async def test_a_store_without_memory_renews_a_lease(
+        self, own_server: ValkeyServer, keys: Keys
+    ) -> None:
+        link = Link(Connector(own_server.url, RedisSettings()), "test")
+        await link.open()
+        leases = Leases(link, keys, LeaseSettings(ttl_s=10.0))
+        endpoint = await leases.open("n1", SAID)
+        with plain_client(own_server.url) as client:
+            client.pexpire(keys.lease(endpoint), 500)
+            client.config_set("maxmemory", "1")
+            assert await leases.heartbeat(endpoint, SAID)
+            assert float(client.pttl(keys.lease(endpoint))) > 500
+            with pytest.raises(StoreRefused, match="OOM"):
+                await leases.open("n2", SAID)
+        await link.close()
+
+    async def test_a_store_that_does_not_list_the_endpoint_is_an_error(
+        self, leases: Leases, redis: Redis, keys: Keys
+    ) -> None:
+        endpoint = await leases.open("n1", SAID)
+        redis.delete(keys.endpoints)
+        redis.set(keys.endpoints, b"not a set")
+        with pytest.raises(StoreRefused, match="WRONGTYPE"):
+            await leases.heartbeat(endpoint, SAID)
+
     async def test_it_renews_the_lease_and_tells_the_stores_time(
         self, leases: Leases, redis: Redis, keys: Keys
     ) -> None:
