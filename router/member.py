@@ -195,6 +195,7 @@ class Member:
         if self._opened:
             self.endpoint.check_now()
             self.transport.store_is_back()
+            self.receipts.store_is_back()
             self._on_store_back()
 
     async def _check_store(self) -> None:

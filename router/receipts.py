@@ -1,18 +1,25 @@
 """Answers on their way back to senders: one envelope per sender and round of the event loop."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from router.codec import MAX_RECEIPT_ITEMS, Answer, ReceiptEnvelope, encode
 from router.model import EndpointId
 from router.transport.outbox import Outbox
+
+# While the store is away: envelopes held at most, and for how many seconds; few wait longer.
+_MAX_HELD: Final = 1_000
+_HELD_S: Final = 10.0
 
 
 class Receipts:
     """Collects answers and pushes them into the senders' inboxes.
 
     What became of a receipt is not asked: its sender may be gone, or full, and will say `unknown`
-    when its time is up. It never stops the node.
+    when its time is up. It never stops the node. While the store is away receipts are held, the
+    last thousand envelopes and for some seconds: they stay true.
 
     Args:
         outbox: the pushes.
@@ -24,6 +31,7 @@ class Receipts:
         self._local = local
         self._items: dict[EndpointId, list[int]] = {}
         self._scheduled = False
+        self._held: deque[tuple[float, EndpointId, bytes]] = deque()
         self.own: EndpointId | None = None
         self.undeliverable = 0
 
@@ -55,5 +63,22 @@ class Receipts:
                 continue
             for first in range(0, len(items), MAX_RECEIPT_ITEMS):
                 envelope = encode(ReceiptEnvelope(items[first : first + MAX_RECEIPT_ITEMS]))
-                if not self._outbox.tell(sender, envelope):
-                    self.undeliverable += 1
+                self._tell(asyncio.get_running_loop().time() + _HELD_S, sender, envelope)
+
+    def _tell(self, until: float, sender: EndpointId, envelope: bytes) -> None:
+        if self._outbox.tell(sender, envelope):
+            return
+        if len(self._held) >= _MAX_HELD:
+            self._held.popleft()
+            self.undeliverable += 1
+        self._held.append((until, sender, envelope))
+
+    def store_is_back(self) -> None:
+        """Send what was held while the store was away; what is too old is given up."""
+        held, self._held = self._held, deque()
+        now = asyncio.get_running_loop().time()
+        for until, sender, envelope in held:
+            if until < now:
+                self.undeliverable += 1
+            else:
+                self._tell(until, sender, envelope)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from router import receipts as receipts_module
 from router.codec import MAX_RECEIPT_ITEMS, Answer, ReceiptEnvelope, decode_envelope
 from router.keys import Keys
 from router.model import EndpointId
@@ -113,13 +114,65 @@ async def test_a_sender_that_is_gone_or_full_is_no_trouble(
     assert redis.llen(keys.inbox(EVE)) == 10
 
 
-async def test_while_the_store_is_away_they_are_counted_and_gone(
-    shaky_link: Link, keys: Keys, local: Local, proxy: Proxy
-) -> None:
-    receipts = Receipts(Outbox(shaky_link, keys, room(10), 10), local)
-    await proxy.refuse()
-    await eventually(lambda: not shaky_link.up)
-    receipts.add(BOB, 1, Answer.WRITTEN, 1)
-    receipts.add(EVE, 1, Answer.WRITTEN, 1)
-    await rounds()
-    assert receipts.undeliverable == 2
+class TestWhileTheStoreIsAway:
+    @pytest.fixture
+    async def away(self, shaky_link: Link, keys: Keys, local: Local, proxy: Proxy) -> Receipts:
+        await proxy.refuse()
+        await eventually(lambda: not shaky_link.up)
+        return Receipts(Outbox(shaky_link, keys, room(10), 10), local)
+
+    async def test_they_are_held_and_sent_when_it_is_back(
+        self, away: Receipts, shaky_link: Link, proxy: Proxy, redis: Redis, keys: Keys
+    ) -> None:
+        away.add(BOB, 1, Answer.WRITTEN, 1)
+        await rounds()
+        away.add(BOB, 2, Answer.DROPPED, 0)
+        away.add(EVE, 1, Answer.WRITTEN, 1)
+        await rounds()
+        away.store_is_back()  # for less than a moment
+        await proxy.accept()
+        await eventually(lambda: shaky_link.up)
+        away.store_is_back()
+        away.store_is_back()
+        await eventually(lambda: answers_to(redis, keys, EVE) == [[1, Answer.WRITTEN, 1]])
+        assert answers_to(redis, keys, BOB) == [[1, Answer.WRITTEN, 1], [2, Answer.DROPPED, 0]]
+        assert away.undeliverable == 0
+
+    async def test_what_nobody_waits_for_by_then_is_given_up(
+        self,
+        away: Receipts,
+        shaky_link: Link,
+        proxy: Proxy,
+        redis: Redis,
+        keys: Keys,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(receipts_module, "_HELD_S", -1.0)
+        away.add(BOB, 1, Answer.WRITTEN, 1)
+        await rounds()
+        await proxy.accept()
+        await eventually(lambda: shaky_link.up)
+        away.store_is_back()
+        await shaky_link.command("PING")
+        assert answers_to(redis, keys, BOB) == []
+        assert away.undeliverable == 1
+
+    async def test_too_many_push_the_oldest_out(
+        self,
+        away: Receipts,
+        shaky_link: Link,
+        proxy: Proxy,
+        redis: Redis,
+        keys: Keys,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(receipts_module, "_MAX_HELD", 2)
+        for ref in range(5):
+            away.add(BOB, ref, Answer.WRITTEN, 1)
+            await rounds()
+        assert away.undeliverable == 3
+        await proxy.accept()
+        await eventually(lambda: shaky_link.up)
+        away.store_is_back()
+        await eventually(lambda: len(answers_to(redis, keys, BOB)) == 2)
+        assert [items[0] for items in answers_to(redis, keys, BOB)] == [3, 4]
