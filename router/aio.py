@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 from router.codec import MessageEnvelope, encode
 from router.directory import Directory
-from router.errors import InvalidRequest, TooLarge
+from router.errors import InvalidRequest, SwitchboardError, TooLarge
 from router.kicking import kick
 from router.member import Member
 from router.model import (
@@ -205,7 +205,7 @@ class Router(Directory):
             How many nodes have it in their inbox.
 
         Raises:
-            As `send`.
+            As `send`, when no node has it.
         """
         draft = self.draft(data, Confirm.ACCEPTED, None, None, origin)
         message_id = secrets.token_hex(10)
@@ -214,8 +214,12 @@ class Router(Directory):
             MessageEnvelope(message_id, "", draft.origin, 0, 0, sent_at, 0, None, [], draft.data)
         )
         outbox = self.member.outbox
-        futures = [outbox.post(e, envelope) for e in await self.member.broadcast_to()]
-        return sum([await future is Push.PUSHED for future in futures])
+        failures: list[SwitchboardError] = []
+        futures = [outbox.post(e, envelope, failures) for e in await self.member.broadcast_to()]
+        pushed = sum([await future is Push.PUSHED for future in futures])
+        if failures and not pushed:
+            raise failures[0]
+        return pushed
 
     def draft(
         self,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from router.codec import MAX_HOPS, Answer, MessageEnvelope, encode
-from router.errors import SwitchboardError
+from router.errors import SwitchboardError, Unavailable
 from router.model import EndpointId, SessionId, UserId
 from router.store.registry import Registry
 from router.transport.outbox import Outbox, Push
@@ -45,7 +45,9 @@ class Forwarder:
             What to tell the sender once the copy here is removed; None when one is on its way.
 
         Raises:
-            SwitchboardError: the store went away in the middle; doing it again is safe.
+            Unavailable: the store went away in the middle, or takes no writes for now; doing it
+                again is safe.
+            StoreRefused: the store refuses the look-up.
         """
         assert envelope.users is not None
         user = UserId(envelope.users[index])
@@ -70,14 +72,16 @@ class Forwarder:
                 self.sent_on += 1
                 return None
             if Push.NOT_OPEN not in results:
-                return Answer.UNSURE  # full: the sender is told, nothing waits here
+                return Answer.UNSURE  # full or refused: the sender is told, nothing waits here
             closed, keep = routes.endpoints[results.index(Push.NOT_OPEN)], ()
         return Answer.UNSURE
 
     async def _push(self, endpoints: Sequence[EndpointId], envelope: bytes) -> list[Push]:
-        """Push one envelope to each endpoint; raise SwitchboardError when no reply came."""
-        futures = [self._outbox.post(endpoint, envelope) for endpoint in endpoints]
+        """Push one envelope to each endpoint; raise Unavailable where that is worth repeating."""
+        failures: list[SwitchboardError] = []
+        futures = [self._outbox.post(endpoint, envelope, failures) for endpoint in endpoints]
         results = [await future for future in futures]
-        if Push.LOST in results or Push.UNSENT in results:
-            raise SwitchboardError("the store was lost while a message was sent on")
+        for failure in failures:
+            if isinstance(failure, Unavailable):
+                raise failure
         return results

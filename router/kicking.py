@@ -3,9 +3,9 @@
 import asyncio
 
 from router.codec import KickEnvelope, encode
-from router.errors import InvalidRequest
+from router.errors import InvalidRequest, SwitchboardError
 from router.member import Member
-from router.model import Outcome, SessionId, UserId
+from router.model import EndpointId, Outcome, SessionId, UserId
 from router.transport.base import Delivery
 from router.transport.outbox import Push
 
@@ -29,13 +29,14 @@ async def kick(
 
     Raises:
         InvalidRequest: a reason that does not fit into a close frame.
-        Unavailable, StoreRefused: the store is away or refuses.
+        Unavailable, StoreRefused: the store is away or refuses, and nothing was closed for sure.
     """
     if len(reason.encode()) > MAX_REASON_CHARACTERS or not (reason.isprintable()):
         raise InvalidRequest("reason", f"has at most {MAX_REASON_CHARACTERS} printable bytes")
     sessions = await member.registry.sessions(user)
     endpoints = sorted({s.endpoint for s in sessions if session in (None, s.session)})
     waiting: list[asyncio.Future[int]] = []
+    failures: list[SwitchboardError] = []
     for endpoint in endpoints:
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         waiting.append(future)
@@ -48,7 +49,10 @@ async def kick(
         delivery.planned((endpoint,))
         order = KickEnvelope(member.sending.own or "", delivery.ref, user, session or "", reason)
 
-        def pushed(arg: Delivery, result: Push) -> None:
+        def pushed(arg: Delivery, result: Push, endpoint: EndpointId = endpoint) -> None:
+            failure = member.outbox.failure(endpoint, result)
+            if failure is not None:
+                failures.append(failure)
             if result is Push.PUSHED:
                 arg.pushed()
             else:
@@ -56,4 +60,7 @@ async def kick(
             member.sending.changed(arg)
 
         member.outbox.push(endpoint, encode(order), pushed, delivery)
-    return sum([await future for future in waiting])
+    closed = sum([await future for future in waiting])
+    if failures and not closed:
+        raise failures[0]
+    return closed

@@ -5,16 +5,18 @@ is under way the next one fills.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Collection
 from enum import Enum, auto
 from typing import Any, Final
 
 from hiredis import ReplyError
 
+from router.errors import StoreRefused, SwitchboardError, Unavailable
 from router.keys import Keys
 from router.model import EndpointId
 from router.store import scripts
-from router.store.connect import is_noscript
+from router.store.connect import is_full, may_go_again
 from router.store.inbox import FULL, MAX_PUSH, NOT_OPEN, Room, pack_push
 from router.store.link import Link
 
@@ -22,6 +24,8 @@ _MAX_PUSH_BYTES: Final = 1024 * 1024
 # Who hears that a push is done often sends again, but not in the same round of the loop: a caller
 # wakes in the next one, and who waits for that caller in the one after.
 _ROUNDS: Final = 3
+# So often what is told without a reply brings its script along: nobody would hear of a NOSCRIPT.
+_WHOLE_EVERY_S: Final = 0.1
 
 
 class Push(Enum):
@@ -54,10 +58,12 @@ class Outbox:
         self._keys = keys
         self._room = room
         self._limit = limit
-        self._queues: dict[EndpointId, list[_Item]] = {}
+        self._queues: dict[EndpointId, deque[_Item]] = {}
         self._waiting = 0
         self._busy = False
-        self.error = ""
+        self._whole_at = 0.0
+        self._full = ""
+        self.error: SwitchboardError = StoreRefused("")
 
     def push(self, endpoint: EndpointId, envelope: bytes, done: PushDone, arg: Any) -> None:
         """Push one envelope with the next flush.
@@ -69,26 +75,47 @@ class Outbox:
             arg: whatever the caller needs to know it by; saves a closure per message.
         """
         if self._waiting >= self._limit:
+            self._full = f"{self._waiting} pushes wait for the store here"
             done(arg, Push.FULL)
             return
         self._waiting += 1
         queue = self._queues.get(endpoint)
         if queue is None:
-            self._queues[endpoint] = [(envelope, done, arg)]
+            self._queues[endpoint] = deque(((envelope, done, arg),))
         else:
             queue.append((envelope, done, arg))
         if not self._busy:
             self._busy = True
             asyncio.get_running_loop().call_soon(self._flush)
 
-    def post(self, endpoint: EndpointId, envelope: bytes) -> "asyncio.Future[Push]":
-        """Push one envelope, as `push`; return its result as a future. Cancel-safe."""
+    def post(
+        self,
+        endpoint: EndpointId,
+        envelope: bytes,
+        failures: list[SwitchboardError] | None = None,
+    ) -> "asyncio.Future[Push]":
+        """Push one envelope, as `push`; return its result as a future. Cancel-safe.
+
+        Args:
+            endpoint, envelope: see `push`.
+            failures: takes why the envelope may not be in the inbox; see `failure`.
+        """
         future: asyncio.Future[Push] = asyncio.get_running_loop().create_future()
-        self.push(endpoint, envelope, _resolve, future)
+
+        def done(_: Any, result: Push) -> None:
+            failure = self.failure(endpoint, result)
+            if failure is not None and failures is not None:
+                failures.append(failure)
+            if not future.done():
+                future.set_result(result)
+
+        self.push(endpoint, envelope, done, None)
         return future
 
     def tell(self, endpoint: EndpointId, envelope: bytes) -> bool:
         """Push one envelope now and ask for no reply, which saves both sides a wake-up.
+
+        A store that has forgotten the script is given it again within a tenth of a second.
 
         Args:
             endpoint: whose inbox; where it is closed or full the envelope is gone.
@@ -97,8 +124,33 @@ class Outbox:
         Returns:
             Whether it was sent to the store.
         """
-        push = pack_push(self._keys, endpoint, self._room, (envelope,))
+        now = asyncio.get_running_loop().time()
+        whole = now >= self._whole_at
+        if whole:
+            self._whole_at = now + _WHOLE_EVERY_S
+        push = pack_push(self._keys, endpoint, self._room, (envelope,), whole=whole)
         return self._link.tell(push)
+
+    def why_full(self, endpoint: EndpointId) -> str:
+        """Return why a push to `endpoint` was answered `FULL`, in the moment in which it is."""
+        return self._full or f"the inbox of {endpoint} is full"
+
+    def failure(self, endpoint: EndpointId, result: Push) -> SwitchboardError | None:
+        """Return why an envelope may not be in the inbox; None if it is, or the inbox is closed.
+
+        Args:
+            endpoint: whose inbox.
+            result: what was told of the push, in this moment.
+        """
+        if result is Push.FULL:
+            return StoreRefused(self.why_full(endpoint))
+        if result is Push.REFUSED:
+            return self.error
+        if result is Push.LOST:
+            return Unavailable(self._link.address, "the reply to a push was lost, it may have run")
+        if result is Push.UNSENT:
+            return Unavailable(self._link.address, "the connection is down")
+        return None
 
     def _flush(self) -> None:
         while self._queues and not self._link.up:
@@ -118,7 +170,7 @@ class Outbox:
             commands.append(pack_push(self._keys, endpoint, self._room, envelopes))
 
         def replied(replies: list[Any] | None) -> None:
-            again = self._settle(flight, commands, replies)
+            again = self._settle(flight, commands, replies, last=False)
             if again:
                 self._reload(*again)
             else:
@@ -133,42 +185,46 @@ class Outbox:
         else:
             self._flush()
 
-    def _take(self, endpoint: EndpointId, items: list[_Item]) -> list[_Item]:
+    def _take(self, endpoint: EndpointId, items: deque[_Item]) -> list[_Item]:
         """Return what goes now; what is too much for one push goes first in the next flush."""
-        count, size = 0, 0
-        for envelope, _, _ in items[:MAX_PUSH]:
-            size += len(envelope)
-            if count and size > _MAX_PUSH_BYTES:
+        now = [items.popleft()]
+        size = len(now[0][0])
+        while items and len(now) < MAX_PUSH:
+            size += len(items[0][0])
+            if size > _MAX_PUSH_BYTES:
                 break
-            count += 1
-        if count < len(items):
-            self._queues[endpoint] = items[count:]
-        return items[:count]
+            now.append(items.popleft())
+        if items:
+            self._queues[endpoint] = items
+        return now
 
     def _reload(self, flight: list[list[_Item]], commands: list[bytes]) -> None:
-        """The store lost the scripts, so these have not run: load them, then push once more."""
+        """These have not run, most likely for want of the script: load it, then push once more."""
 
         def replied(replies: list[Any] | None) -> None:
             rest = None if replies is None else replies[len(scripts.ALL) :]
-            for items, _ in zip(*self._settle(flight, commands, rest) or ((), ()), strict=True):
-                self.error = "NOSCRIPT it does not keep our scripts"
-                self._finish(items, Push.REFUSED)
+            self._settle(flight, commands, rest, last=True)
             self._flush()
 
         data = scripts.LOAD_ALL + b"".join(commands)
         self._link.send(data, len(scripts.ALL) + len(commands), replied)
 
     def _settle(
-        self, flight: list[list[_Item]], commands: list[bytes], replies: list[Any] | None
+        self,
+        flight: list[list[_Item]],
+        commands: list[bytes],
+        replies: list[Any] | None,
+        *,
+        last: bool,
     ) -> tuple[list[list[_Item]], list[bytes]] | None:
-        """Tell who waits what became of it; return what ran into NOSCRIPT, None if nothing did."""
+        """Tell who waits what became of it; return what may go again, None if nothing may."""
         if replies is None:
             for items in flight:
                 self._finish(items, Push.LOST)
             return None
         again: tuple[list[list[_Item]], list[bytes]] = ([], [])
         for items, command, reply in zip(flight, commands, replies, strict=True):
-            if is_noscript(reply):
+            if not last and may_go_again(reply):
                 again[0].append(items)
                 again[1].append(command)
             else:
@@ -177,18 +233,19 @@ class Outbox:
 
     def _meaning(self, reply: Any) -> Push:
         if type(reply) is ReplyError:
-            self.error = str(reply)
-            return Push.FULL if self.error.startswith("OOM") else Push.REFUSED
+            self.error = self._link.explain(reply)
+            if not is_full(reply):
+                return Push.REFUSED
+            self._full = f"the store is full: {reply}"
+            return Push.FULL
         if reply == NOT_OPEN:
             return Push.NOT_OPEN
-        return Push.FULL if reply == FULL else Push.PUSHED
+        if reply == FULL:
+            self._full = ""
+            return Push.FULL
+        return Push.PUSHED
 
-    def _finish(self, items: list[_Item], result: Push) -> None:
+    def _finish(self, items: Collection[_Item], result: Push) -> None:
         self._waiting -= len(items)
         for _, done, arg in items:
             done(arg, result)
-
-
-def _resolve(future: asyncio.Future[Push], result: Push) -> None:
-    if not future.done():
-        future.set_result(result)

@@ -13,7 +13,6 @@ import msgspec
 from hiredis import ReplyError
 
 from router.codec import MAX_USERS_PER_ENVELOPE, MessageEnvelope, encode
-from router.errors import StoreRefused, Unavailable
 from router.model import Confirm, EndpointId, Outcome, Registered, Session, SessionId, UserId
 from router.store.link import Link
 from router.store.mailbox import Mailbox
@@ -168,21 +167,17 @@ class RoutedTransport:
             if result is Push.PUSHED:
                 delivery.pushed()
             elif result is Push.FULL:
-                delivery.refused(Outcome.BUSY, f"the inbox of {copy.endpoint} is full")
+                delivery.refused(Outcome.BUSY, self._outbox.why_full(copy.endpoint))
             else:
-                self._not_pushed(delivery, result)
+                self._not_pushed(delivery, copy.endpoint, result)
             self._changed(delivery)
 
-    def _not_pushed(self, delivery: Delivery, result: Push) -> None:
+    def _not_pushed(self, delivery: Delivery, endpoint: EndpointId, result: Push) -> None:
         """The store was away or refused: an error if nothing else of the message is out.
 
         One that is stored is out: the sweep of the user's node finds it in the mailbox.
         """
-        error: StoreRefused | Unavailable
-        if result is Push.REFUSED:
-            error = StoreRefused(self._outbox.error)
-        else:
-            error = Unavailable(self._link.address, "the connection is down")
+        error = self._outbox.failure(endpoint, result)
         last = delivery.unpushed == 1  # else another copy may yet turn out to be pushed
         out = delivery.accepted or delivery.unanswered or delivery.offset is not None
         if last and delivery.sure and not out:

@@ -9,6 +9,7 @@ import pytest
 
 from router.aio import Router
 from router.codec import MessageEnvelope, encode
+from router.errors import SwitchboardError
 from router.member import Member
 from router.model import Confirm, EndpointId, Session, SessionId, UserId
 from router.rescue import Rescuer
@@ -53,8 +54,10 @@ class Held:
         await self._step()
         return replies
 
-    def _held_post(self, endpoint: EndpointId, envelope: bytes) -> "asyncio.Future[Push]":
-        return asyncio.ensure_future(self._posted(self._post(endpoint, envelope)))
+    def _held_post(
+        self, endpoint: EndpointId, envelope: bytes, failures: list[SwitchboardError] | None = None
+    ) -> "asyncio.Future[Push]":
+        return asyncio.ensure_future(self._posted(self._post(endpoint, envelope, failures)))
 
     async def _posted(self, pushed: "asyncio.Future[Push]") -> Push:
         result = await pushed

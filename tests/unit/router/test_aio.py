@@ -266,7 +266,7 @@ class TestSendMany:
         results = await router.send_many(["alice", "bob"], 1)
         assert results[UserId("alice")].outcome is Outcome.ACCEPTED
         assert results[UserId("bob")].outcome is Outcome.BUSY
-        assert "the store refused" in results[UserId("bob")].reason
+        assert "WRONGTYPE" in results[UserId("bob")].reason
 
     async def test_more_than_may_wait_are_busy(self, store: EmbeddedServer, prefix: str) -> None:
         few = fast_settings(prefix, delivery={"max_waiting": 3})

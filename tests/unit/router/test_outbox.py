@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from router.errors import SwitchboardError, Unavailable
 from router.keys import Keys
 from router.model import EndpointId
 from router.settings import RedisSettings
@@ -25,6 +26,7 @@ from tests.unit.router.conftest import StrictLogs
 
 N1, N2 = EndpointId("n1.aa"), EndpointId("n2.bb")
 PUSH_SHA = scripts.PUSH.sha.encode()
+TRYAGAIN = "TRYAGAIN Multiple keys request during rehashing of slot"
 
 
 @pytest.fixture
@@ -256,7 +258,7 @@ class TestRefusals:
         redis.set(keys.inbox(N1), b"not a list")
         refused, fine = outbox.post(N1, b"a"), outbox.post(N2, b"b")
         assert (await refused, await fine) == (Push.REFUSED, Push.PUSHED)
-        assert "WRONGTYPE" in outbox.error
+        assert "WRONGTYPE" in str(outbox.error)
 
     async def test_a_store_without_memory_is_full(
         self, own_server: ValkeyServer, keys: Keys, hasty: RedisSettings
@@ -267,7 +269,9 @@ class TestRefusals:
             await link.open()
             outbox = Outbox(link, keys, room(10), limit=10)
             client.config_set("maxmemory", "1")
-            assert await outbox.post(N1, b"a") is Push.FULL
+            failures: list[SwitchboardError] = []
+            assert await outbox.post(N1, b"a", failures) is Push.FULL
+            assert "the store is full: OOM" in str(failures[0])
             client.config_set("maxmemory", "0")
             assert await outbox.post(N1, b"a") is Push.PUSHED
             await link.close()
@@ -297,13 +301,27 @@ class TestForgottenScripts:
     async def test_a_store_that_keeps_no_scripts_is_an_error_and_not_a_loop(
         self, link: Link, keys: Keys, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def packed(*_: object) -> bytes:
+        def packed(*_: object, **__: object) -> bytes:
             return pack("EVALSHA", "0" * 40, 0)
 
         monkeypatch.setattr(outbox_module, "pack_push", packed)
         outbox = Outbox(link, keys, room(10), limit=10)
         assert await outbox.post(N1, b"a") is Push.REFUSED
-        assert "NOSCRIPT" in outbox.error
+        assert "NOSCRIPT" in str(outbox.error)
+
+    async def test_what_is_told_without_a_reply_brings_its_script_along_now_and_then(
+        self, outbox: Outbox, link: Link, redis: Redis, keys: Keys
+    ) -> None:
+        outbox.tell(N2, b"before")
+        redis.script_flush()
+
+        async def told() -> bool:
+            outbox.tell(N1, b"a")
+            await link.command("PING")
+            return bool(inbox(redis, keys, N1))
+
+        await eventually(told)
+        assert redis.script_exists(scripts.PUSH.sha) == [True]
 
     async def test_a_connection_lost_while_they_are_loaded_is_a_lost_reply(
         self, outbox: Outbox, redis: Redis, keys: Keys, proxy: Proxy
@@ -312,6 +330,64 @@ class TestForgottenScripts:
         proxy.when(PUSH_SHA, Fault.LOSE_REPLY, nth=2)
         assert await outbox.post(N1, b"a") is Push.LOST
         assert inbox(redis, keys, N1) == [b"a"]
+
+
+class TestPassingErrors:
+    async def test_a_push_that_the_store_takes_in_a_moment_goes_again_once(
+        self, outbox: Outbox, redis: Redis, keys: Keys, proxy: Proxy, results: Results
+    ) -> None:
+        proxy.answer(PUSH_SHA, TRYAGAIN)
+        outbox.push(N1, b"a", results, 1)
+        outbox.push(N2, b"b", results, 2)
+        await eventually(lambda: len(results.all) == 2)
+        assert results.kinds == {Push.PUSHED}
+        assert (inbox(redis, keys, N1), inbox(redis, keys, N2)) == ([b"a"], [b"b"])
+
+    async def test_one_that_it_does_not_take_either_is_an_error(
+        self, outbox: Outbox, redis: Redis, keys: Keys, proxy: Proxy
+    ) -> None:
+        proxy.answer(PUSH_SHA, TRYAGAIN, times=2)
+        failures: list[SwitchboardError] = []
+        assert await outbox.post(N1, b"a", failures) is Push.REFUSED
+        assert [type(failure) for failure in failures] == [Unavailable]
+        assert redis.exists(keys.inbox(N1)) == 0
+
+
+class TestWhy:
+    """Why an envelope may not be in its inbox."""
+
+    async def test_of_one_that_is_there_or_whose_inbox_is_closed_there_is_nothing_to_say(
+        self, outbox: Outbox, redis: Redis, keys: Keys
+    ) -> None:
+        failures: list[SwitchboardError] = []
+        redis.delete(keys.open(N2))
+        await outbox.post(N1, b"a", failures)
+        await outbox.post(N2, b"a", failures)
+        assert failures == []
+
+    async def test_a_full_inbox_and_a_full_outbox_are_told_apart(
+        self, link: Link, keys: Keys, redis: Redis
+    ) -> None:
+        outbox = Outbox(link, keys, room(1), limit=1)
+        failures: list[SwitchboardError] = []
+        waits = outbox.post(N1, b"a", failures)
+        assert await outbox.post(N1, b"b", failures) is Push.FULL
+        assert "1 pushes wait" in str(failures.pop())
+        assert await waits is Push.PUSHED
+        assert await outbox.post(N1, b"c", failures) is Push.FULL
+        assert "the inbox of n1.aa is full" in str(failures.pop())
+
+    async def test_a_lost_push_and_one_that_was_never_sent_are_told_apart(
+        self, outbox: Outbox, proxy: Proxy, link: Link
+    ) -> None:
+        failures: list[SwitchboardError] = []
+        proxy.when(PUSH_SHA, Fault.LOSE_REPLY)
+        await outbox.post(N1, b"a", failures)
+        assert "may have run" in str(failures.pop())
+        await proxy.refuse()
+        await eventually(lambda: not link.up)
+        await outbox.post(N1, b"a", failures)
+        assert "down" in str(failures.pop())
 
 
 class TestLosses:

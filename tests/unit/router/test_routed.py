@@ -309,6 +309,7 @@ class TestLookUpsThatFail:
         await eventually(lambda: not (alice.open or bob.open))
         assert alice.outcome is Outcome.ACCEPTED
         assert isinstance(bob.error, StoreRefused)
+        assert "WRONGTYPE" in str(bob.error)
 
     async def test_while_the_look_ups_connection_is_down_every_send_is_an_error_at_once(
         self, shaky_look_ups: World, proxy: Proxy
