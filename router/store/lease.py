@@ -71,9 +71,9 @@ class Leases:
         # through `open`, may have taken us off the list.
         data += pack("SADD", self._keys.endpoints, endpoint)
         renewed, listed = await self._link.ask(data, 2)
-        for reply in (renewed, listed):
-            # A full store renews a lease and lists nothing: so it has no room for a new name only.
-            if type(reply) is ReplyError and not is_full(listed):
+        # A full store renews a lease and lists nothing: it has room for all but a new name.
+        for reply in (renewed, None if is_full(listed) else listed):
+            if type(reply) is ReplyError:
                 raise self._link.explain(reply)
         return int(renewed) if renewed >= 0 else None
 

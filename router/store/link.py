@@ -20,6 +20,7 @@ _LONGEST_PAUSE_S: Final = 5.0
 # How long a command is repeated that the store will take in a moment (TRYAGAIN).
 _REPEAT_FOR_S: Final = 2.0
 _REPEAT_PAUSE_S: Final = 0.2
+_LAST_REPLIES_S: Final = 0.1
 _log = structlog.get_logger()
 
 
@@ -64,6 +65,7 @@ class Link:
         self._on_push = on_push
         self._reply_timeout_s = reply_timeout_s or connector.reply_timeout_s
         self._wire: Wire | None = None
+        self._leaving: Wire | None = None
         self._lost = asyncio.Event()
         self._keeper = connector.services.add(f"link {name}", self._keep)
         self._reason = "not connected yet"
@@ -171,11 +173,18 @@ class Link:
     def explain(self, error: ReplyError) -> SwitchboardError:
         """Return the error of ours that an error reply on this link stands for.
 
-        If it says that the store may be elsewhere by now, the connection is given up.
+        If it says that the store may be elsewhere by now, the connection is given up, in a moment:
+        what was sent beside it has its replies by then.
         """
-        if trouble_of(str(error)).elsewhere:
-            self.abort(str(error))
+        wire = self._wire
+        if trouble_of(str(error)).elsewhere and wire is not None and wire is not self._leaving:
+            self._leaving = wire
+            asyncio.get_running_loop().call_later(_LAST_REPLIES_S, self._leave, wire, str(error))
         return translate(error, self.address)
+
+    def _leave(self, wire: Wire, reason: str) -> None:
+        if wire is self._wire:
+            self.abort(reason)
 
     async def _repeat(self, data: bytes, count: int, replies: list[Any]) -> list[Any]:
         loop = asyncio.get_running_loop()

@@ -97,12 +97,17 @@ class ValkeyServer:
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> None:
-        """Start the server and wait until it answers; a later start keeps the port."""
+    def start(self, *, wait: bool = True, **options: str) -> None:
+        """Start the server; a later start keeps the port.
+
+        Args:
+            wait: until it answers.
+            options: of the server, beside ours.
+        """
         for _ in range(_PORT_TRIES):
             self.port = self.port or _free_port()
-            self._launch()
-            if self._wait():
+            self._launch({name.replace("_", "-"): value for name, value in options.items()})
+            if not wait or self._wait():
                 return
             self.port = 0
         raise AssertionError(f"{self._program} does not start: {self._said()}")
@@ -122,7 +127,7 @@ class ValkeyServer:
         """Let a stopped process go on."""
         os.kill(self.pid, signal.SIGCONT)
 
-    def _launch(self) -> None:
+    def _launch(self, more: dict[str, str]) -> None:
         options = {
             "port": str(self.port),
             "bind": "127.0.0.1",
@@ -131,6 +136,7 @@ class ValkeyServer:
             "save": "",
             "appendonly": "no",
             "maxmemory-policy": "noeviction",
+            **more,
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
         with (self._folder / "log").open("ab") as log:
