@@ -75,7 +75,7 @@ class Canary:
             delivery.pushed()
         else:
             # An inbox that stays full is not read either; a store that is full says nothing of it.
-            if result is not Push.FULL or self._member.outbox.error.startswith("OOM"):
+            if result is not Push.FULL or self._member.outbox.store_full:
                 self._missing = 0
             delivery.refused(Outcome.BUSY)
         self._member.sending.changed(delivery)

@@ -64,6 +64,7 @@ class Outbox:
         self._whole_at = 0.0
         self._full = ""
         self.error: SwitchboardError = StoreRefused("")
+        self.store_full = False  # what the last push that was answered `FULL` by the store ran into
 
     def push(self, endpoint: EndpointId, envelope: bytes, done: PushDone, arg: Any) -> None:
         """Push one envelope with the next flush.
@@ -237,11 +238,13 @@ class Outbox:
             if not is_full(reply):
                 return Push.REFUSED
             self._full = f"the store is full: {reply}"
+            self.store_full = True
             return Push.FULL
         if reply == NOT_OPEN:
             return Push.NOT_OPEN
         if reply == FULL:
             self._full = ""
+            self.store_full = False
             return Push.FULL
         return Push.PUSHED
 

@@ -17,8 +17,8 @@ from router.settings import Settings
 from router.store.trouble import TROUBLES, Meaning
 from tests.support.cluster import fast_settings
 from tests.support.endpoints import Endpoints, endpoints
-from tests.support.proxy import Fault, Proxy
 from tests.support.processes import wait_until
+from tests.support.proxy import Fault, Proxy
 from tests.support.troubled import DONE, Troubled
 from tests.support.valkey import ValkeyServer, plain_client, running, wheel_program
 from tests.support.waiting import eventually
@@ -212,8 +212,19 @@ def without_scripts(client: "Redis", folder: Path) -> Iterator[None]:
 
 # Operations that write nothing, or only what was not there: a store that takes no writes does them.
 READS = frozenset(
-    "list endpoints,look for leases,describe,sessions,last seen,locate,page,read what is left,"
-    "read a mailbox,length of a mailbox,send to somebody new".split(",")
+    [
+        "list endpoints",
+        "look for leases",
+        "describe",
+        "sessions",
+        "last seen",
+        "locate",
+        "page",
+        "read what is left",
+        "read a mailbox",
+        "length of a mailbox",
+        "send to somebody new",
+    ]
 )
 
 

@@ -89,7 +89,7 @@ class Troubled:
             "acknowledge": lambda: member.link.call(mailbox.pack_ack(BOB, "web", start)),
             "read a mailbox": lambda: mailbox.read(BOB, start, 1),
             "length of a mailbox": lambda: mailbox.length(BOB),
-            "send": lambda: self._send(),
+            "send": self._send,
             "send durably": lambda: self._send(durable=True),
             "send to somebody new": lambda: self._send("zoe", confirm="accepted"),
             "broadcast": lambda: self.router.broadcast("all"),

@@ -8,8 +8,10 @@ from node import canary as canary_module
 from node.canary import Canary
 from router.keys import Keys
 from router.member import Member
+from router.model import EndpointId, UserId
 from router.store.embedded import EmbeddedServer
 from router.store.inbox import Room
+from router.transport.outbox import Push
 from tests.support.cluster import fast_settings, plain_redis
 from tests.support.logs import Logs
 from tests.support.waiting import eventually
@@ -74,11 +76,13 @@ async def test_an_inbox_that_stays_full_is_silent(canary: Canary, member: Member
 
 async def test_a_store_that_is_full_is_no_silence(canary: Canary, member: Member) -> None:
     await eventually(lambda: canary._missing > 0)
-    member.outbox.error = "OOM command not allowed when used memory > 'maxmemory'."
-    member.outbox._room = Room(0, 0, 0)
     for _ in range(5):
-        await eventually(lambda: canary._missing > 0)
-        await eventually(lambda: canary._missing == 0)
+        delivery = member.sending.track(UserId("canary"), 5.0, lambda _: None)
+        delivery.planned((member.endpoint.id or EndpointId(""),))
+        member.outbox.store_full = True
+        canary._missing = 2
+        canary._pushed(delivery, Push.FULL)
+        assert canary._missing == 0
 
 
 async def test_without_a_store_none_is_missed(canary: Canary, member: Member) -> None:
