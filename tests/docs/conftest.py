@@ -44,6 +44,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     (tmp_path / ".venv").symlink_to(sys.prefix)
     (tmp_path / "config.toml").symlink_to(ROOT / "config.toml")
     (tmp_path / "docs").symlink_to(ROOT / "docs")
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts" / "demo").symlink_to(ROOT / "scripts" / "demo")
     (tmp_path / "scripts" / "_venv.sh").write_text(_READY_VENV)

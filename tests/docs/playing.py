@@ -20,11 +20,17 @@ NOT_RUN: Final[Mapping[str, str]] = {
     "scripts/lint": "CI runs it before the tests",
     "scripts/lint --fix": "the same; it changes files",
     "scripts/bench": "it takes minutes; tests/unit/scripts tests its parts",
-    "scripts/compare --faults --out comparison": "it takes minutes; tests/integration/test_compare.py runs --quick",
-    "scripts/compare --modes sticky --nodes 1,2,4,8": "it takes minutes; tests/integration/test_compare.py runs --quick",
-    "scripts/chaos --seconds 120 --seed 1 --nodes 4 --users 200 --rate 300 --faults all": "it takes minutes; tests/chaos/test_short_run.py runs it small",
+    "scripts/compare --faults --out comparison": (
+        "it takes minutes; tests/integration/test_compare.py runs --quick"
+    ),
+    "scripts/compare --modes sticky --nodes 1,2,4,8": (
+        "it takes minutes; tests/integration/test_compare.py runs --quick"
+    ),
+    "scripts/chaos --seconds 120 --seed 1 --nodes 4 --users 200 --rate 300 --faults all": (
+        "it takes minutes; tests/chaos/test_short_run.py runs it small"
+    ),
     ".ci/run": "it is what CI runs",
-    "python3 docs/model/explore.py": "it takes a quarter of an hour; one configuration is run",
+    "python3 -m tests.model --all": "it takes an hour; one configuration is run",
 }
 # Commands that only look: what they show may need a heartbeat to come true.
 _LOOKS: Final = ("switchboard nodes", "switchboard users", "switchboard user ", "curl -s http")
@@ -84,8 +90,7 @@ class Stage:
         for step, after in zip(todo, [*todo[1:], None], strict=True):
             where = f"{document.name}:{step.at}"
             if step.text in NOT_RUN:
-                program = next(word for word in step.text.split() if "/" in word)
-                assert (ROOT / program).is_file(), f"{where}: there is no {program}"
+                assert _is_there(step.text), f"{where}: there is no such program"
             elif not stays:
                 self._run(step, where, shows_status=after is not None and after.text == "echo $?")
             elif step.kind == "run" and after is not None and after.kind == "run":
@@ -130,6 +135,14 @@ class Stage:
         except AssertionError:
             said = "\n".join(program.said)
             raise AssertionError(f"{where}: {missing[0]}\nis not in:\n{said}") from None
+
+
+def _is_there(command: str) -> bool:
+    """Say whether the program of a command that is not run exists."""
+    words = command.split()
+    if words[1:2] == ["-m"]:
+        return (ROOT / words[2].replace(".", "/") / "__main__.py").is_file()
+    return (ROOT / next(word for word in words if "/" in word)).is_file()
 
 
 def only_looks(command: str) -> bool:

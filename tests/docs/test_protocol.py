@@ -1,12 +1,18 @@
-"""docs/protocol.md tells what the code does: keys, scripts, envelopes, and what the model has."""
+"""docs/protocol.md tells what the code does: keys, scripts and envelopes."""
 
 import re
-import runpy
-from typing import Any, get_args
+from typing import get_args
 
 import msgspec
 
-from router.codec import VERSION, Answer, KickEnvelope, MessageEnvelope, ReceiptEnvelope, StoredMessage
+from router.codec import (
+    VERSION,
+    Answer,
+    KickEnvelope,
+    MessageEnvelope,
+    ReceiptEnvelope,
+    StoredMessage,
+)
 from router.deadletters import MAX_DEAD_LETTERS
 from router.keys import Keys
 from router.model import EndpointId, UserId
@@ -25,7 +31,16 @@ def key_names() -> set[str]:
         if isinstance(maker, property):
             names.add(getattr(keys, name))
         elif callable(maker) and not name.startswith("_"):
-            names.add(maker(keys, *(f"{{{a}}}" if a == "key" else a for a in maker.__annotations__ if a != "return")))
+            names.add(
+                maker(
+                    keys,
+                    *(
+                        f"{{{a}}}" if a == "key" else a
+                        for a in maker.__annotations__
+                        if a != "return"
+                    ),
+                )
+            )
     return names
 
 
@@ -87,18 +102,3 @@ def test_every_answer_is_told() -> None:
 
 def test_the_bound_of_the_dead_letters_is_told() -> None:
     assert f"at most {MAX_DEAD_LETTERS:,}" in PROTOCOL.prose
-
-
-class TestModel:
-    def model(self) -> dict[str, Any]:
-        return runpy.run_path(str(ROOT / "docs" / "model" / "explore.py"), run_name="model")
-
-    def test_every_configuration_is_told(self) -> None:
-        told = [
-            code_in(cell)[0]
-            for cell in PROTOCOL.table("configuration", "states", "").column("configuration")
-        ]
-        assert told == list(self.model()["CONFIGS"])
-
-    def test_the_mutants_are_counted(self) -> None:
-        assert f"Each of its {len(self.model()['MUTANTS'])} mutants" in PROTOCOL.prose
