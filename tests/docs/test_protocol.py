@@ -18,6 +18,7 @@ from router.keys import Keys
 from router.model import EndpointId, UserId
 from router.settings import DeliverySettings
 from router.store import scripts
+from router.store.trouble import OTHER, TROUBLES, Meaning
 from tests.support.documents import ROOT, code_in, read
 
 PROTOCOL = read("docs/protocol.md")
@@ -98,6 +99,18 @@ def test_every_answer_is_told() -> None:
     assert [(code_in(row[0])[0], int(row[1])) for row in table.rows] == [
         (answer.name, answer.value) for answer in Answer
     ]
+
+
+def test_every_error_of_the_store_is_told_with_its_meaning() -> None:
+    table = PROTOCOL.table("first word", "means", "connection")
+    told = {row[0].strip("`"): (code_in(row[1])[0], "given up" in row[2]) for row in table.rows}
+    real = {word: (each.meaning.value, each.elsewhere) for word, each in TROUBLES.items()}
+    assert told == {**real, "any other": (OTHER.meaning.value, OTHER.elsewhere)}
+
+
+def test_every_meaning_is_told() -> None:
+    meanings = PROTOCOL.table("meaning", "what follows").column("meaning")
+    assert [code_in(cell)[0] for cell in meanings] == [meaning.value for meaning in Meaning]
 
 
 def test_the_bound_of_the_dead_letters_is_told() -> None:
