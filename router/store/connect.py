@@ -1,6 +1,7 @@
 """A connection to the store from its address: opening, checking, and what its errors mean."""
 
 import asyncio
+import secrets
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -17,7 +18,7 @@ from router.keys import Keys
 from router.model import EndpointId, UserId
 from router.service import Services
 from router.settings import RedisSettings
-from router.store.resp import pack
+from router.store.resp import Argument, pack
 from router.store.trouble import Meaning, trouble_of
 
 OLDEST_SERVER: Final = (7, 0)
@@ -168,29 +169,60 @@ def rights_probe(keys: Keys) -> tuple[bytes, int]:
     """Return harmless commands, one of each kind we need, and how many they are.
 
     A user of the store without the rights is then refused at start with the command's name, and
-    not in the middle of a delivery.
+    not in the middle of a delivery: a script that lacks one right of several does half its work.
     """
-    endpoint, user = EndpointId("probe.0"), UserId("probe")
-    inbox = keys.inbox(endpoint)
-    commands: list[tuple[str | int | float, ...]] = [
+    # An endpoint of its own: several processes may start at once.
+    endpoint, user = EndpointId(f"probe.{secrets.token_hex(5)}"), UserId("probe")
+    inbox, listing = keys.inbox(endpoint), keys.users(endpoint)
+    commands: list[tuple[Argument, ...]] = [
         # First the push: a BLMOVE that finds nothing takes the server's next tick, up to 100 ms.
         ("RPUSH", inbox, "probe"),
         ("BLMOVE", inbox, inbox, "LEFT", "LEFT", 0.001),
         ("LRANGE", inbox, 1, 1),
-        ("GET", keys.done(endpoint)),
         ("LLEN", inbox),
         ("MEMORY", "USAGE", inbox, "SAMPLES", 0),
-        ("PTTL", keys.lease(endpoint)),
+        ("LTRIM", inbox, 1, 0),
         ("HKEYS", keys.routes(user)),
         ("HGETALL", keys.routes(user)),
-        ("SREM", keys.endpoints, "probe.0"),
-        ("SADD", keys.endpoints, "probe.0"),
-        ("SREM", keys.endpoints, "probe.0"),
+        ("SADD", keys.endpoints, endpoint),
+        ("SREM", keys.endpoints, endpoint),
         ("SMEMBERS", keys.endpoints),
-        ("ZRANGE", keys.users(endpoint), "-", "+", "BYLEX", "LIMIT", 0, 1),
-        ("ZREM", keys.users(endpoint), "probe"),
-        ("LTRIM", inbox, 1, 0),
+        ("ZADD", listing, 0, "probe"),
+        ("ZCARD", listing),
+        ("ZRANGE", listing, "-", "+", "BYLEX", "LIMIT", 0, 1),
+        ("ZREM", listing, "probe"),
+        *_probe_of_scripts(keys.lease(endpoint), keys.done(endpoint), keys.rescued(endpoint)),
+        ("EVAL", "return 1", 0),
         ("CLIENT", "REPLY", "ON"),
         ("TIME",),
     ]
     return b"".join(pack(*command) for command in commands), len(commands)
+
+
+def _probe_of_scripts(one: str, other: str, third: str) -> list[tuple[Argument, ...]]:
+    """Return what scripts do, done to three keys that are free, and are free again afterwards."""
+    return [
+        ("SET", one, 1, "PX", 60_000),
+        ("GET", one),
+        ("EXISTS", one),
+        ("PTTL", one),
+        ("MGET", one, other),
+        ("RENAME", one, other),
+        ("PEXPIRE", other, 60_000),
+        ("INCRBY", other, 1),
+        ("DEL", other),
+        ("HSET", third, "a", 1),
+        ("HSETNX", third, "b", 1),
+        ("HGET", third, "a"),
+        ("HEXISTS", third, "a"),
+        ("HLEN", third),
+        ("HVALS", third),
+        ("HDEL", third, "a", "b"),
+        ("XADD", third, "*", "a", 1),
+        ("XINFO", "STREAM", third),
+        ("XLEN", third),
+        ("XRANGE", third, "-", "+", "COUNT", 1),
+        ("XREVRANGE", third, "+", "-", "COUNT", 1),
+        ("XTRIM", third, "MAXLEN", 0),
+        ("DEL", third),
+    ]
