@@ -620,6 +620,31 @@ class TestTrouble:
         assert left(redis, keys) == [b"a", b"b"]
 
 
+async def test_a_reader_that_ends_at_whatever_moment_loses_nothing(
+    connector: Connector, redis: Redis, keys: Keys, opened: None
+) -> None:
+    """What pops, loses: of 300 entries 183 were gone when a BLPOP was cancelled again and again."""
+    dealt: list[bytes] = []
+    for moment in range(60):
+        push(redis, keys, f"a{moment}", f"b{moment}")
+        reading = Reading(connector, keys, batch=4)
+        opening = asyncio.create_task(reading.reader.open(ME))
+        for _ in range(moment):
+            await asyncio.sleep(0.0005)
+            while reading.batches:
+                batch = reading.batches.pop(0)
+                dealt += batch.entries
+                reading.reader.dealt(batch)
+        opening.cancel()
+        await asyncio.wait([opening])
+        await reading.reader.close()
+    # Some come twice: dealt with, and the end came before the trim.
+    everything = [f"{letter}{moment}".encode() for moment in range(60) for letter in "ab"]
+    assert (
+        list(dict.fromkeys(dealt)) + [e for e in left(redis, keys) if e not in dealt] == everything
+    )
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_whatever_breaks_every_entry_is_read_and_new_ones_are_really_new(
     shaky_reading: Reading, redis: Redis, keys: Keys, proxy: Proxy, seed: int
