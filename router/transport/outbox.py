@@ -5,6 +5,7 @@ is under way the next one fills.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Collection
 from enum import Enum, auto
@@ -125,7 +126,7 @@ class Outbox:
         Returns:
             Whether it was sent to the store.
         """
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         whole = now >= self._whole_at
         if whole:
             self._whole_at = now + _WHOLE_EVERY_S
@@ -162,7 +163,7 @@ class Outbox:
             self._busy = False
             return
         queues, self._queues = self._queues, {}
-        flight: list[list[_Item]] = []
+        flight: list[Collection[_Item]] = []
         commands: list[bytes] = []
         for endpoint, items in queues.items():
             now = self._take(endpoint, items)
@@ -186,8 +187,10 @@ class Outbox:
         else:
             self._flush()
 
-    def _take(self, endpoint: EndpointId, items: deque[_Item]) -> list[_Item]:
+    def _take(self, endpoint: EndpointId, items: deque[_Item]) -> Collection[_Item]:
         """Return what goes now; what is too much for one push goes first in the next flush."""
+        if len(items) <= MAX_PUSH and sum([len(item[0]) for item in items]) <= _MAX_PUSH_BYTES:
+            return items
         now = [items.popleft()]
         size = len(now[0][0])
         while items and len(now) < MAX_PUSH:
@@ -199,7 +202,7 @@ class Outbox:
             self._queues[endpoint] = items
         return now
 
-    def _reload(self, flight: list[list[_Item]], commands: list[bytes]) -> None:
+    def _reload(self, flight: list[Collection[_Item]], commands: list[bytes]) -> None:
         """These have not run, most likely for want of the script: load it, then push once more."""
 
         def replied(replies: list[Any] | None) -> None:
@@ -212,18 +215,18 @@ class Outbox:
 
     def _settle(
         self,
-        flight: list[list[_Item]],
+        flight: list[Collection[_Item]],
         commands: list[bytes],
         replies: list[Any] | None,
         *,
         last: bool,
-    ) -> tuple[list[list[_Item]], list[bytes]] | None:
+    ) -> tuple[list[Collection[_Item]], list[bytes]] | None:
         """Tell who waits what became of it; return what may go again, None if nothing may."""
         if replies is None:
             for items in flight:
                 self._finish(items, Push.LOST)
             return None
-        again: tuple[list[list[_Item]], list[bytes]] = ([], [])
+        again: tuple[list[Collection[_Item]], list[bytes]] = ([], [])
         for items, command, reply in zip(flight, commands, replies, strict=True):
             if not last and may_go_again(reply):
                 again[0].append(items)
