@@ -14,7 +14,7 @@ from router.store.link import Link
 from router.store.registry import Registry
 from router.store.resp import pack
 
-TOKEN_TTL_MS: Final = 30_000
+TOKEN_TTL_MS: Final = 15_000
 _BATCH: Final = 512
 _SLICE: Final = 500
 
