@@ -130,36 +130,22 @@ class Sending:
         Returns:
             The message's id.
         """
-        confirm = draft.confirm
         first = self._next_ref
         self._next_ref += len(users)
         self.sent += len(users)
-        message_id = draft.id or f"{self._id_prefix}{first:x}"
-        repeated = draft.id is not None
-        deliveries = [
-            Delivery(
-                user,
-                first + i,
-                confirm,
-                settled,
-                durable=draft.durable,
-                key=None if draft.key is None else f"{draft.origin} {draft.key}",
-                again=repeated,
-                id=message_id,
-            )
-            for i, user in enumerate(users)
-        ]
+        message_id = MessageId(draft.id or f"{self._id_prefix}{first:x}")
+        deliveries = _deliveries(draft, message_id, first, users, settled)
         if len(self._pending) + len(users) > self._max_waiting:
             for delivery in deliveries:
                 delivery.outcome = Outcome.BUSY
                 delivery.reason = f"{len(self._pending)} messages wait for their outcome here"
                 settled(delivery)
-            return MessageId(message_id)
+            return message_id
         parcel = MessageEnvelope(
             id=message_id,
-            sender=self.own or "" if confirm > Confirm.ACCEPTED else "",
+            sender=self.own or "" if draft.confirm > Confirm.ACCEPTED else "",
             origin=draft.origin,
-            confirm=confirm,
+            confirm=draft.confirm,
             hop=0,
             sent_at=time.time(),
             expires_ms=self._clock.now_ms() + round(draft.ttl_s * 1000) if draft.ttl_s else 0,
@@ -169,7 +155,7 @@ class Sending:
         )
         self._wait_for(deliveries, draft.timeout_s)
         self.transport.publish(parcel, deliveries)
-        return MessageId(message_id)
+        return message_id
 
     def track(self, user: UserId, timeout_s: float, settled: Settled) -> Delivery:
         """Return a new delivery that waits for one answer from one endpoint.
@@ -244,3 +230,16 @@ class Sending:
         if delivery.offset is not None:
             delivery.reason += "; the message is stored"
         self.changed(delivery)
+
+
+def _deliveries(
+    draft: Draft, message_id: MessageId, first: int, users: Sequence[UserId], settled: Settled
+) -> list[Delivery]:
+    deliveries = [Delivery(user, first + i, draft.confirm, settled) for i, user in enumerate(users)]
+    if draft.durable or draft.key is not None:
+        for delivery in deliveries:
+            delivery.durable = draft.durable
+            delivery.key = None if draft.key is None else f"{draft.origin} {draft.key}"
+            delivery.again = draft.id is not None
+            delivery.id = message_id
+    return deliveries
