@@ -87,8 +87,11 @@ class Node:
         )
         self.rescuer = _make_rescuer(self.member)
         self._watch_over()
-        self._sockets = WebSocketContext(
-            authenticate=authenticate or dev_authenticate,
+        self._sockets = self._make_sockets(authenticate or dev_authenticate)
+
+    def _make_sockets(self, authenticate: Authenticate) -> WebSocketContext:
+        return WebSocketContext(
+            authenticate=authenticate,
             origin_allowed=dev_origin,
             accepting=self.not_ready,
             presence=self.presence,
