@@ -1,6 +1,7 @@
 """Keeps the registry's picture of this node's sessions right: arriving, leaving, healing."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
@@ -19,6 +20,7 @@ from router.model import START, EndpointId, UserId
 
 _SLICE: Final = 500
 _TICK_S: Final = 1.0
+_AGAIN_S: Final = 0.05
 _MAX_GHOSTS: Final = 100_000
 _log = structlog.get_logger()
 
@@ -64,13 +66,26 @@ class Presence:
         self._sweeper.start()
 
     async def stop(self, deadline_s: float) -> None:
-        """Stop refreshing; let what is under way (the last goodbyes) finish."""
+        """Stop refreshing; let what is under way finish: the last goodbyes.
+
+        A goodbye that the store did not answer is said again: once the endpoint is closed in order,
+        nobody would remove the route.
+
+        Args:
+            deadline_s: how long that may take, seconds.
+        """
         await self._sweeper.stop()
         if self._again is not None:
             self._again.cancel()
             await asyncio.wait([self._again])
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=deadline_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(deadline_s):
+                if self._tasks:
+                    await asyncio.wait(self._tasks)
+                while self._ghosts:
+                    if self._member.link.up:
+                        await self._remove_ghosts()
+                    await asyncio.sleep(_AGAIN_S)
 
     def arrive(self, session: ClientSession) -> None:
         """Take a new session in and register it; it is welcomed when that has succeeded."""

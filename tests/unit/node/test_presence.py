@@ -226,6 +226,18 @@ async def test_a_session_that_leaves_before_it_registers_leaves_nothing_behind(
     assert await looks.listed(behind_proxy.endpoint) == set()
 
 
+async def test_a_goodbye_that_the_store_did_not_hear_is_said_again_before_the_end(
+    behind_proxy: World, proxy: Proxy, looks: Store
+) -> None:
+    session, _ = await behind_proxy.welcomed()
+    lost = proxy.when(scripts.UNREGISTER.sha.encode(), Fault.LOSE_COMMAND)
+    session.gone()
+    await lost.wait()
+    await behind_proxy.presence.stop(5.0)
+    assert await looks.routes() == set()
+    assert await looks.listed(behind_proxy.endpoint) == set()
+
+
 async def test_users_come_and_go_in_numbers_and_the_registry_follows(
     world: World, looks: Store
 ) -> None:
