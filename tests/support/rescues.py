@@ -174,8 +174,10 @@ async def rescues(url: str, settings: Settings) -> AsyncIterator[Rescues]:
         await found.close()
 
 
-def message(id: str, *users: str, hop: int = 0, sender: str = "") -> bytes:
-    """Return an encoded message for users; its data is its id."""
+def message(
+    id: str, *users: str, hop: int = 0, sender: str = "", data: bytes | None = None
+) -> bytes:
+    """Return an encoded message for users; its data is its id, unless other data is given."""
     refs = list(range(1, len(users) + 1)) if sender else []
     return encode(
         MessageEnvelope(
@@ -188,6 +190,6 @@ def message(id: str, *users: str, hop: int = 0, sender: str = "") -> bytes:
             expires_ms=0,
             users=list(users),
             refs=refs,
-            data=id.encode(),
+            data=id.encode() if data is None else data,
         )
     )
