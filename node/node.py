@@ -97,7 +97,7 @@ class Node:
             presence=self.presence,
             inbound=Inbound(self.router),
             on_ack=self._acknowledged,
-            max_waiting_bytes=settings.node.max_waiting_bytes,
+            max_waiting_bytes=self._settings.node.max_waiting_bytes,
         )
 
     def _watch_over(self) -> None:
