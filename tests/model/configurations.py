@@ -36,7 +36,7 @@ CONFIGURATIONS: Final[Mapping[str, Configuration]] = {
     "devices-nodes": Configuration("M", devices=2, sessions=3, budget=B(kill=1)),
     "new-device": Configuration("M N", nodes="A", devices=2, absent="u1", sessions=2),
     "drain": Configuration("m", cached="u", sessions=2, budget=B(drain=1)),
-    "drain-conn": Configuration("m n", cached="u", sessions=2, budget=B(drain=1, reconnect=1)),
+    "drain-conn": Configuration("m", cached="u", sessions=2, budget=B(drain=1, reconnect=1)),
     "drain-kill": Configuration("m", sessions=2, budget=B(drain=1, kill=1)),
     "drain-durable": Configuration("M", sessions=2, budget=B(drain=1, leave=1)),
     "rollback-small": Configuration("m", cached="u", budget=B(rollback=1)),
@@ -63,5 +63,5 @@ QUICK: Final = (
 )
 """Those that CI runs each time; the others run with `--long`."""
 
-INEXHAUSTIBLE: Final = ("durable-zombie", "rescue2", "zombie-moves", "rollback-epoch")
-"""Those whose states are too many for the long job: what is looked at of them, is right."""
+INEXHAUSTIBLE: Final = ("durable-zombie", "rescue2", "rollback-epoch")
+"""Those with more than a million states: the search ends there, and says nothing of the rest."""

@@ -81,7 +81,7 @@ def search(
     configuration: Configuration,
     broken: frozenset[str] = frozenset(),
     *,
-    most_states: int = 4_000_000,
+    most_states: int = 1_000_000,
     most_seconds: float = 3_600.0,
     tell: Callable[[int, int, float], None] | None = None,
 ) -> Found:
