@@ -1,6 +1,9 @@
 """Sending a copy of a message on, to where its user is now."""
 
+import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -12,6 +15,25 @@ from router.transport.outbox import Outbox, Push
 
 Alive = Callable[[UserId], Sequence[SessionId]]
 """Returns the sessions of a user that the closed endpoint does hold after all."""
+
+Answered = tuple[str, int, Answer]
+"""A sender, its number for a message, and what to tell it."""
+_AT_ONCE: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One user's copy of a message.
+
+    Args:
+        envelope: the message.
+        index: which of its users.
+        sure: this was the first and only copy, and nobody was written it.
+    """
+
+    envelope: MessageEnvelope
+    index: int
+    sure: bool = False
 
 
 class Forwarder:
@@ -26,6 +48,46 @@ class Forwarder:
         self._registry = registry
         self._outbox = outbox
         self.sent_on = 0
+
+    async def send_on_all(
+        self, copies: Sequence[Copy], left: EndpointId, alive: Alive
+    ) -> list[Answered]:
+        """Send copies on: those of different users at the same time, each user's in order.
+
+        Args:
+            copies: in the order of the inbox.
+            left, alive: see `send_on`.
+
+        Returns:
+            What to tell senders once the copies here are removed.
+
+        Raises:
+            As `send_on`, when all that was begun has ended.
+        """
+        answers: list[Answered] = []
+        for first in range(0, len(copies), _AT_ONCE):
+            chains: dict[str, list[Copy]] = {}
+            for copy in copies[first : first + _AT_ONCE]:
+                user = (copy.envelope.users or ())[copy.index]
+                chains.setdefault(user, []).append(copy)
+            # Users wait for each other's round trips no more than they must.
+            all_sent = (self._send_in_order(chain, left, alive) for chain in chains.values())
+            for found in await asyncio.gather(*all_sent, return_exceptions=True):
+                if isinstance(found, BaseException):
+                    raise found
+                answers += found
+        return answers
+
+    async def _send_in_order(
+        self, copies: Sequence[Copy], left: EndpointId, alive: Alive
+    ) -> list[Answered]:
+        answers: list[Answered] = []
+        for copy in copies:
+            envelope, index = copy.envelope, copy.index
+            answer = await self.send_on(envelope, index, left, alive, sure=copy.sure)
+            if answer is not None and envelope.sender:
+                answers.append((envelope.sender, envelope.refs[index], answer))
+        return answers
 
     async def send_on(
         self, envelope: MessageEnvelope, index: int, left: EndpointId, alive: Alive, *, sure: bool

@@ -22,7 +22,7 @@ from router.codec import (
 )
 from router.deadletters import DeadLetters
 from router.errors import DecodeError, SwitchboardError
-from router.forwarding import Forwarder
+from router.forwarding import Answered, Copy, Forwarder
 from router.keys import Keys
 from router.model import EndpointId
 from router.receipts import Receipts
@@ -38,8 +38,8 @@ _log = structlog.get_logger()
 class _Dealings:
     """What one batch leaves to be done after its messages were written."""
 
-    bounced: list[tuple[MessageEnvelope, list[int], bool]] = field(default_factory=list)
-    negatives: list[tuple[str, int, Answer]] = field(default_factory=list)
+    bounced: list[Copy] = field(default_factory=list)
+    negatives: list[Answered] = field(default_factory=list)
 
 
 class Receiver:
@@ -182,7 +182,7 @@ class Receiver:
         sure = first and envelope.hop == 0
         gone = [index for index, answer in missed if answer is Answer.NOT_HERE]
         if gone:
-            left.bounced.append((envelope, gone, sure))
+            left.bounced += [Copy(envelope, index, sure) for index in gone]
         if envelope.sender:
             left.negatives += [
                 (envelope.sender, refs[index], answer if sure else Answer.UNSURE)
@@ -209,13 +209,8 @@ class Receiver:
         """Follow the users that are not here, then deal with the batch as any other."""
         endpoint = self._endpoint
         try:
-            for envelope, gone, sure in left.bounced:
-                for index in gone:
-                    answer = await self._forwarder.send_on(
-                        envelope, index, endpoint, self.recipient.sessions_of, sure=sure
-                    )
-                    if answer is not None and envelope.sender:
-                        left.negatives.append((envelope.sender, envelope.refs[index], answer))
+            alive = self.recipient.sessions_of
+            left.negatives += await self._forwarder.send_on_all(left.bounced, endpoint, alive)
         except SwitchboardError as exc:
             # Nothing is lost: the batch is still in the inbox, and is read again.
             self._reader.again(f"could not send on: {exc}")

@@ -16,7 +16,7 @@ from router.codec import MAX_HOPS, Answer, MessageEnvelope, decode_envelope
 from router.deadletters import DeadLetters
 from router.endpoint import EndpointKeeper
 from router.errors import DecodeError, SwitchboardError
-from router.forwarding import Forwarder
+from router.forwarding import Answered, Copy, Forwarder
 from router.model import EndpointId, SessionId, UserId
 from router.receipts import Receipts
 from router.service import Services
@@ -29,8 +29,6 @@ _LOOK_S: Final = 3.0
 # outlived its token would be sent on again by the next rescuer, and the next, without end.
 _BATCH_S: Final = TOKEN_TTL_MS / 1000 / 3
 _AT_ONCE: Final = 64  # most entries whose copies are sent on at the same time
-_Copy = tuple[MessageEnvelope, int]
-_Answered = tuple[str, int, Answer]
 _SHARE: Final = 5  # at most one endpoint in five is fenced within one lease TTL
 _log = structlog.get_logger()
 
@@ -220,33 +218,28 @@ class Rescuer:
 
     async def _send_on(
         self, endpoint: EndpointId, entries: Sequence[bytes]
-    ) -> tuple[int, list[_Answered]]:
+    ) -> tuple[int, list[Answered]]:
         """Send a batch on, or as much of it as the time allows, at least a part.
 
         Returns:
             How many of `entries` were dealt with, and what to tell senders once they are removed.
         """
-        answers: list[_Answered] = []
+        answers: list[Answered] = []
         stop_at = asyncio.get_running_loop().time() + _BATCH_S
         first, size = 0, 1
         while first < len(entries):
             if first and asyncio.get_running_loop().time() > stop_at:
                 return first, answers
-            copies: dict[str, list[_Copy]] = {}
+            copies: list[Copy] = []
             for entry in entries[first : first + size]:
                 self._take(entry, copies, answers)
-            # Users wait for each other's round trips no more than they must; each keeps the order.
-            chains = (self._send_in_order(endpoint, chain) for chain in copies.values())
-            for found in await asyncio.gather(*chains, return_exceptions=True):
-                if isinstance(found, BaseException):
-                    raise found
-                answers += found
+            answers += await self._forwarder.send_on_all(copies, endpoint, _nobody)
             # At most twice as many as in the time that has passed, so the token outlives them.
             first, size = first + size, min(2 * size, _AT_ONCE)
         return len(entries), answers
 
-    def _take(self, entry: bytes, copies: dict[str, list[_Copy]], answers: list[_Answered]) -> None:
-        """Sort the copies of one entry by user; bury what cannot be sent on."""
+    def _take(self, entry: bytes, copies: list[Copy], answers: list[Answered]) -> None:
+        """Part one entry into copies; bury what cannot be sent on."""
         try:
             envelope = decode_envelope(entry)
         except DecodeError as exc:
@@ -258,18 +251,8 @@ class Rescuer:
             self._dead.bury(entry, DecodeError("rescued or sent on too often"))
             answers += [(envelope.sender, ref, Answer.UNSURE) for ref in envelope.refs]
             return
-        for index, user in enumerate(envelope.users):
-            copies.setdefault(user, []).append((envelope, index))
-
-    async def _send_in_order(self, endpoint: EndpointId, chain: Sequence[_Copy]) -> list[_Answered]:
-        """Send the copies for one user on, one after the other."""
-        answers: list[_Answered] = []
-        for envelope, index in chain:
-            # The dead node may have written it: of what finds nobody, nobody can be sure.
-            answer = await self._forwarder.send_on(envelope, index, endpoint, _nobody, sure=False)
-            if answer is not None and envelope.sender:
-                answers.append((envelope.sender, envelope.refs[index], answer))
-        return answers
+        # The dead node may have written it: of what finds nobody, nobody can be sure.
+        copies += [Copy(envelope, index) for index in range(len(envelope.users))]
 
 
 def _nobody(_: UserId) -> Sequence[SessionId]:
