@@ -1,6 +1,5 @@
 """PNGs of the charts, drawn by a headless Chromium, which most machines that want them have."""
 
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -8,21 +7,10 @@ from pathlib import Path
 
 from scripts.comparison.chart import HEIGHT, WIDTH, Chart, svg
 from scripts.comparison.page import picture_style
+from scripts.measuring.browser import find_browser
 
-_PROGRAMS = (
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-    "/Applications/Chromium.app/Contents/MacOS/Chromium",
-)
 _LIMIT_SECONDS = 30
 _SCALE = 2
-
-
-def find_browser() -> str | None:
-    """Return the program of a Chromium of this machine; None if there is none."""
-    return next(filter(None, map(shutil.which, _PROGRAMS)), None)
 
 
 def draw(charts: Sequence[Chart], out: Path) -> list[str]:

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import Page, Route, async_playwright
 
-from tests.support.browser import ARGUMENTS, chromium
+from scripts.measuring.browser import ARGUMENTS
+from tests.support.browser import chromium
 
 _HERE: Final = Path(__file__).resolve().parent
 _STATIC: Final = _HERE.parents[1] / "node" / "web" / "static"
