@@ -3,7 +3,8 @@
 #   source scripts/_venv.sh
 #   make_venv runtime     what Switchboard runs on: requirements.txt, and Switchboard itself
 #   make_venv fanout      that, and the client of RabbitMQ: requirements-fanout.txt
-#   make_venv dev         that, and what its tests and checks need: requirements-dev.txt
+#   make_venv pages       what it runs on, and what drives Chromium: requirements-pages.txt
+#   make_venv dev         all of that, and what its tests and checks need: requirements-dev.txt
 #
 # PYTHON names the interpreter to use; without it a usual one is looked for.
 # Afterwards the working directory is the root of the checkout and .venv/bin leads PATH. A stamp
@@ -100,8 +101,9 @@ make_venv() {
     case $kind in
         runtime) lists=requirements.txt ;;
         fanout) lists="requirements.txt requirements-fanout.txt" ;;
-        dev) lists="requirements.txt requirements-fanout.txt requirements-dev.txt" ;;
-        *) die "make_venv: runtime, fanout or dev, not '$kind'" ;;
+        pages) lists="requirements.txt requirements-pages.txt" ;;
+        dev) lists="requirements.txt requirements-fanout.txt requirements-pages.txt requirements-dev.txt" ;;
+        *) die "make_venv: runtime, fanout, pages or dev, not '$kind'" ;;
     esac
     python=$(find_python)
     # The lock belongs to the open file 9: it lasts until we close it, and ends with us.

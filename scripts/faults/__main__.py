@@ -1,6 +1,7 @@
 """`scripts/chaos`: reads the options, runs, and has the ledger balanced by a program of its own."""
 
 import asyncio
+import importlib.util
 import subprocess
 import tempfile
 from pathlib import Path
@@ -16,11 +17,14 @@ from scripts.faults.options import (
     FAULTS,
     MIN_NODES,
     NONE,
+    PAGES,
     PLAIN,
+    SDK,
     Options,
     parse_faults,
 )
 from scripts.faults.run import Progress, run
+from scripts.measuring.browser import find_browser
 from scripts.measuring.children import ROOT, ChildFailed, python
 from scripts.measuring.command import (
     EXIT_FAULTY,
@@ -57,6 +61,15 @@ Faults = Annotated[str, typer.Option(help=KINDS)]
 ClientKind = Annotated[
     str, typer.Option(help="plain: WebSockets of our own; sdk: the client SDK, router.client.")
 ]
+PageCount = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=16,
+        help="With --clients sdk: pages in Chromium that are clients too, each with a user of its "
+        f"own. {PAGES} where there is a Chromium.",
+    ),
+]
 Quick = Annotated[bool, typer.Option("--quick", help="Short leases: more happens in less time.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Out = Annotated[Path | None, typer.Option(help="Folder that keeps the ledger; empty or new.")]
@@ -71,6 +84,7 @@ def chaos(
     rate: Rate = 300.0,
     faults: Faults = ALL,
     clients: ClientKind = PLAIN,
+    pages: PageCount = None,
     quick: Quick = False,
     json: Json = False,
     out: Out = None,
@@ -85,11 +99,35 @@ def chaos(
     if clients not in CLIENTS:
         known = ", ".join(CLIENTS)
         raise typer.BadParameter(f"'{clients}' is not one of {known}", param_hint="--clients")
-    options = Options(seed, seconds, nodes, users, rate, kinds, clients, quick=quick)
+    pages = _pages(pages, clients)
+    options = Options(seed, seconds, nodes, users, rate, kinds, clients, pages, quick)
     if out is not None:
         raise typer.Exit(_play(options, out, json))
     with tempfile.TemporaryDirectory(prefix="switchboard-chaos-") as folder:
         raise typer.Exit(_play(options, Path(folder), json))
+
+
+def _pages(wanted: int | None, clients: str) -> int:
+    """Return how many pages there are, where nobody said, or said what cannot be."""
+    if clients != SDK:
+        if wanted:
+            raise typer.BadParameter(f"needs --clients {SDK}", param_hint="--pages")
+        return 0
+    missing = _missing_for_pages() if wanted != 0 else ""
+    if not missing:
+        return PAGES if wanted is None else wanted
+    if wanted:
+        raise typer.BadParameter(missing, param_hint="--pages")
+    Console(stderr=True).print(f"no pages among the clients: {missing}", soft_wrap=True)
+    return 0
+
+
+def _missing_for_pages() -> str:
+    if find_browser() is None:
+        return "they need Chromium; install it (Debian: apt install chromium)"
+    if importlib.util.find_spec("playwright") is None:
+        return "they need playwright; pip install -r requirements-pages.txt"
+    return ""
 
 
 def _play(options: Options, folder: Path, json: bool) -> int:

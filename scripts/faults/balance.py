@@ -27,6 +27,7 @@ def balance(book: Book, findings: Sequence[Finding]) -> dict[str, Any]:
         "received": len(got),
         "replayed": sum(entry.replay for entry in got),
         "repeats_filtered": sum(entry.repeat for entry in got),
+        **pages(book),
         "connections": len(book.sessions),
         "faults": dict(Counter(hurt.fault for hurt in book.hurts).most_common()),
         "misdelivered": count["misdelivered"],
@@ -39,6 +40,16 @@ def balance(book: Book, findings: Sequence[Finding]) -> dict[str, Any]:
         "registry_right_after_s": final.took_s if final is not None else None,
         "broken_promises": dict(count),
     }
+
+
+def pages(book: Book) -> dict[str, Any]:
+    """Return how much of what was received was received by pages; {} where there were none."""
+    if not book.run.pages:
+        return {}
+    users = set(book.run.pages)
+    got = [got for s in book.sessions.values() if s.opened.user in users for got in s.got]
+    durable = sum(bool(entry.offset) for entry in got)
+    return {"pages": {"clients": len(users), "received": len(got), "received durable": durable}}
 
 
 def longest_gap_s(book: Book) -> float:

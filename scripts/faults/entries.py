@@ -248,6 +248,7 @@ class Run(msgspec.Struct, frozen=True):
         inbox_cap: envelopes that an inbox may hold.
         mail_cap: messages that a mailbox may hold; 0 where there is none.
         timeout_s: how long each send waits.
+        pages: users whose only client is a page in Chromium.
     """
 
     seed: int
@@ -264,6 +265,7 @@ class Run(msgspec.Struct, frozen=True):
     inbox_cap: int
     mail_cap: int
     timeout_s: float
+    pages: list[str] = []
 
 
 AnyEntry = (

@@ -8,6 +8,7 @@ NONE = "none"
 PLAIN, SDK = "plain", "sdk"
 CLIENTS = (PLAIN, SDK)
 MIN_NODES = 2
+PAGES = 2  # with the client SDK, where there is a Chromium
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Options:
         rate: messages per second.
         faults: which kinds, of `FAULTS`.
         clients: which kind, of `CLIENTS`.
+        pages: how many pages in Chromium are clients too, each with a user of its own.
         quick: short leases, so that what waits for the end of one is over soon.
         durable: share of the messages that are durable.
     """
@@ -33,6 +35,7 @@ class Options:
     rate: float = 300.0
     faults: tuple[str, ...] = FAULTS
     clients: str = PLAIN
+    pages: int = 0
     quick: bool = False
     durable: float = 0.5
 

@@ -48,7 +48,13 @@ def describe_run(options: Options) -> Run:
         inbox_cap=INBOX_CAP,
         mail_cap=MAIL_CAP,
         timeout_s=options.timeout_s,
+        pages=list(page_users(options)),
     )
+
+
+def page_users(options: Options) -> Sequence[str]:
+    """Return the users of the pages: those behind all others."""
+    return [user_name(options.users + index) for index in range(options.pages)]
 
 
 class Stage:
@@ -71,6 +77,7 @@ class Stage:
         self.pen: Pen
         self.nodes: Nodes
         self.clients: Child
+        self.pages: Child | None = None
         self.sender: Child
         self.looking: Looking
         self.hurting: Hurting
@@ -98,6 +105,9 @@ class Stage:
         self.clients = await children.start(
             "clients", python("scripts.faults.clients", ledger), talks=True
         )
+        if options.pages:
+            command = python("scripts.faults.pages", ledger)
+            self.pages = await children.start("pages", command, talks=True)
         env = {
             **settings_of(options),
             STORE_URL: self.store.url,
@@ -105,7 +115,7 @@ class Stage:
         }
         command = python("scripts.faults.sender", ledger)
         self.sender = await children.start("sender", command, env, talks=True)
-        users = [user_name(index) for index in range(options.users)]
+        users = [user_name(index) for index in range(options.users)] + [*page_users(options)]
         self.looking = Looking(self.store.url, PREFIX, users, self.pen)
         self._exits.push_async_callback(self.looking.close)
         self.hurting = Hurting(
@@ -125,6 +135,14 @@ class Stage:
             clients=self.options.clients,
             ping_s=self.options.ping_s,
         )
+        if self.pages is not None:
+            await self.pages.ask(
+                "start",
+                _CONNECT_S,
+                users=page_users(self.options),
+                ports=list(self.nodes.ports),
+                ping_s=self.options.ping_s,
+            )
 
     async def send(self) -> None:
         """Begin to send; returns at once."""
@@ -133,6 +151,7 @@ class Stage:
             "start",
             seed=options.seed,
             users=options.users,
+            pages=page_users(options),
             ports=list(self.nodes.ports),
             rate=options.rate,
             seconds=options.seconds,
@@ -169,7 +188,8 @@ class Stage:
         """Have every client back and every answer heard, then wait until nothing moves."""
         self.progress("waiting for answers", 0)
         await self._answered()
-        devices = (await self.clients.ask("calm", _CONNECT_S))["devices"]
+        receivers = [child for child in (self.clients, self.pages) if child is not None]
+        devices = sum([(await child.ask("calm", _CONNECT_S))["devices"] for child in receivers])
         self.progress("waiting for rest", 0)
         options, loop = self.options, asyncio.get_running_loop()
         pids = [slot.pid for slot in self.nodes.slots.values()] + [self.sender.pid]
@@ -177,7 +197,7 @@ class Stage:
         token_s = max(0.0, self.hurting.rescuer_killed_at + _TOKEN_S - loop.time())
         rest_s, extra_s = options.rest_s + token_s, _TOKEN_S + 4 * options.lease_s
         final = await self.looking.final(pids, devices, rest_s, extra_s)
-        for child in (self.clients, self.sender):
+        for child in (*receivers, self.sender):
             await child.ask("end")
         return final
 

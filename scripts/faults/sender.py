@@ -34,6 +34,7 @@ _LONG_PAD_BYTES = (500, 4_000)
 _CONFIRM = (("delivered", 0.7), ("accepted", 0.2), ("written", 0.1))
 # `acked` needs a client that acknowledges by itself; to others it is `unknown` when time runs out.
 _CONFIRM_DURABLE = (("delivered", 0.75), ("accepted", 0.15), ("written", 0.05), ("acked", 0.05))
+_TO_PAGES = 0.1  # share of the messages that are for pages, where there are some
 _TTL = 0.05  # share of the messages that expire soon
 
 
@@ -45,13 +46,22 @@ class Drawing:
         users: how many there are.
         ways: how a message may be sent.
         durable: share of the messages that are to be kept.
+        pages: users of pages, who get a share of their own.
     """
 
-    def __init__(self, seed: int, users: int, ways: Sequence[str], durable: float) -> None:
+    def __init__(
+        self,
+        seed: int,
+        users: int,
+        ways: Sequence[str],
+        durable: float,
+        pages: Sequence[str] = (),
+    ) -> None:
         self._rng = Random(f"sender {seed}")
         self._users = users
         self._ways = ways
         self._durable = durable
+        self._pages = pages
 
     def draw(self, n: int) -> Sent:
         """Return message number `n` as it is about to be sent; its time is still to be set."""
@@ -63,7 +73,7 @@ class Drawing:
         return Sent(
             0,
             n,
-            user_name(rng.randrange(self._users)),
+            self._user(),
             f"sender{rng.randrange(_ORIGINS)}",
             rng.choice(self._ways),
             durable=durable,
@@ -71,6 +81,11 @@ class Drawing:
             ttl_s=round(rng.uniform(0.3, 3.0), 2) if rng.random() < _TTL and not durable else 0.0,
             pad=f"{n:x}." * (rng.randint(low, high) // 4),
         )
+
+    def _user(self) -> str:
+        if self._pages and self._rng.random() < _TO_PAGES:
+            return self._rng.choice(self._pages)
+        return user_name(self._rng.randrange(self._users))
 
 
 class Sender:
@@ -95,7 +110,9 @@ class Sender:
         self._ports = request["ports"]
         self._timeout_s = request["timeout_s"]
         ways = [*self._routers, "http"]
-        drawing = Drawing(request["seed"], request["users"], ways, request["durable"])
+        drawing = Drawing(
+            request["seed"], request["users"], ways, request["durable"], request["pages"]
+        )
         self._load = asyncio.create_task(
             self._send_all(drawing, request["rate"], request["seconds"])
         )

@@ -34,13 +34,16 @@ def test_two_minutes_of_everything_break_no_promise(seed: int) -> None:
 
 
 def test_applications_on_the_sdk_get_every_durable_message_once_and_in_order() -> None:
-    options = ["--seconds", "60", "--faults", "kill,drain", "--clients", "sdk", "--json"]
+    options = ["--seconds", "60", "--faults", "kill,drain", "--clients", "sdk", "--pages", "2"]
+    options.append("--json")
     ended = command(*RUN, *options, limit_s=450)
     print(ended.stderr)
     assert ended.returncode == 0, ended.stderr
     figures = json.loads(ended.stdout)
     assert (figures["findings"], figures["repeats_filtered"]) == ([], 0)
     assert figures["faults"].keys() == {"kill", "drain"}
+    assert figures["pages"]["clients"] == 2
+    assert figures["pages"]["received durable"] > 500
 
 
 async def play(folder: Path, options: Options, plan: Sequence[Step]) -> Book:
