@@ -119,7 +119,7 @@ def svg(chart: Chart, style: str = "") -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'class="chart" aria-label="{escape(chart.title)}">',
-        f"<style>{style}</style>" if style else "",
+        f"{_words(chart)}<style>{style}</style>" if style else "",
         f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}"/>',
         f'<text class="title" x="{_LEFT}" y="18">{escape(chart.title)}</text>',
         f'<text class="note" x="{_LEFT}" y="33">{escape(chart.note)}</text>',
@@ -129,6 +129,12 @@ def svg(chart: Chart, style: str = "") -> str:
         "</svg>",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _words(chart: Chart) -> str:
+    """Return what is read out instead of the picture; in a page the figure says it."""
+    what = f"{chart.y_label} against {chart.x_label}; {chart.note}"
+    return f"<title>{escape(chart.title)}</title><desc>{escape(what)}</desc>"
 
 
 def _scales(chart: Chart) -> tuple[Scale, Scale]:

@@ -55,13 +55,13 @@ def page(document: Document) -> str:
 
 
 def picture_style() -> str:
-    """Return the CSS of a chart in a file of its own: light, as on paper."""
-    return _read("chart.css")
+    """Return the CSS of a chart in a file of its own: light or dark, as its reader likes it."""
+    return _read("chart.css") + _read("picture.css")
 
 
 def _read(name: str) -> str:
     text = (_WEB / name).read_text(encoding="utf-8")
-    return text.replace("/* chart.css */", picture_style()) if name == "report.css" else text
+    return text.replace("/* chart.css */", _read("chart.css")) if name == "report.css" else text
 
 
 def _hash(text: str) -> str:
