@@ -46,6 +46,7 @@ class Isolation:
         self._looks_every_s = member.settings.lease.ttl_s
         self._look_at = 0.0
         self._alone_since: float | None = None
+        self._better_since: float | None = None
         self._unanswered = 0
         self._watching = member.services.add("isolation", self._watch_forever)
         self.sent_away = 0
@@ -64,7 +65,7 @@ class Isolation:
             await asyncio.sleep(self._tick_s * random.uniform(0.8, 1.2))
             now = loop.time()
             if self._member.link.up and self._member.endpoint.alive:
-                self._alone_since = None
+                self._alone_since = self._better_since = None
                 if now >= self._look_at:
                     self._look_at = now + self._looks_every_s
                     await self._remember()
@@ -75,10 +76,20 @@ class Isolation:
                     self._send_away()
 
     async def _better_there(self) -> bool:
-        """Ask the others; if nobody answers several times in a row, it is we who are cut off."""
+        """Ask the others; if nobody answers several times in a row, it is we who are cut off.
+
+        One that has the store may only be the first to have it back: so it must have had it for
+        longer than it takes to connect again.
+        """
         answer = await self._peers.better_there()
         self._unanswered = self._unanswered + 1 if answer is None else 0
-        return bool(answer) or self._unanswered >= _UNANSWERED
+        now = asyncio.get_running_loop().time()
+        if not answer:
+            self._better_since = None
+        elif self._better_since is None:
+            self._better_since = now
+        sure = self._better_since is not None and now - self._better_since >= self._isolated_s / 2
+        return sure or self._unanswered >= _UNANSWERED
 
     async def _remember(self) -> None:
         """Note who the others are: when it matters, the store cannot be asked any more."""

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support.browser import DESKTOP, PHONE, Tab
+from tests.support.processes import wait_until
 from tests.support.scripted_node import Scene
 
 MakeTab = Callable[..., Tab]
@@ -75,8 +76,12 @@ def _fill(scene: Scene) -> None:
     page.route(
         "**/api/v1/users?*", lambda route: route.fulfill(json={"users": users, "cursor": "c"})
     )
-    scene.pass_time(2_100)
-    expect(page.locator("#nodes li")).to_have_count(3)
+
+    def are_listed() -> bool:
+        scene.pass_time(2_100)  # a look that is under way when its time comes is not begun again
+        return page.locator("#nodes li").count() == 3
+
+    wait_until(are_listed, "the nodes are listed", 15.0)
     expect(page.locator("#people li")).to_have_count(1)
 
 
