@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import random
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self
@@ -18,24 +20,25 @@ from router.orphans import death_signal
 
 PROC: Final = Path("/proc")  # Linux only
 _DEADLINE_S: Final = 30.0
+_LOWEST_PORT: Final = 10_000
+_CLIENT_PORTS: Final = 32_768  # where Linux begins; macOS begins higher
 
 
 def free_port_range(count: int) -> int:
-    """Return the first of `count` consecutive ports that are free now."""
+    """Return the first of `count` consecutive ports that are free now.
+
+    They lie below those that the system gives to clients: between this look and the start of the
+    program that wants one, any connection of any test could be given it.
+    """
     while True:
-        sockets: list[socket.socket] = []
-        try:
-            sockets.append(socket.create_server(("127.0.0.1", 0)))
-            first = int(sockets[0].getsockname()[1])
-            others = range(first + 1, first + count)
-            sockets.extend(socket.create_server(("127.0.0.1", port)) for port in others)
-        except (OSError, OverflowError):
-            continue
-        else:
+        first = random.randrange(_LOWEST_PORT, _CLIENT_PORTS - count)
+        with ExitStack() as stack:
+            try:
+                for port in range(first, first + count):
+                    stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            except OSError:
+                continue
             return first
-        finally:
-            for each in sockets:
-                each.close()
 
 
 def is_gone(pid: int) -> bool:
@@ -123,6 +126,9 @@ class Switchboard:
         self._process.wait()
         for reader in self._readers:
             reader.join()
+
+    def __repr__(self) -> str:
+        return f"<{self._process.args!r} said {self.said}>"  # what a failed test shows of it
 
     @property
     def pid(self) -> int:
