@@ -1,0 +1,35 @@
+"""config.toml + environment -> frozen settings, validated together.
+
+Only the command line calls `load`; everything below is handed what it needs.
+"""
+
+from router.settings.auth import AuthSettings
+from router.settings.every import Settings
+from router.settings.loading import load
+from router.settings.node import LogSettings, NodeSettings
+from router.settings.section import is_loopback
+from router.settings.store import (
+    EMBEDDED,
+    DeliverySettings,
+    InboxSettings,
+    LeaseSettings,
+    MailboxSettings,
+    RedisSettings,
+    RegistrySettings,
+)
+
+__all__ = [
+    "EMBEDDED",
+    "AuthSettings",
+    "DeliverySettings",
+    "InboxSettings",
+    "LeaseSettings",
+    "LogSettings",
+    "MailboxSettings",
+    "NodeSettings",
+    "RedisSettings",
+    "RegistrySettings",
+    "Settings",
+    "is_loopback",
+    "load",
+]

@@ -1,0 +1,70 @@
+"""All sections together, and what only holds for several of them."""
+
+from pydantic import model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from router.settings.auth import AuthSettings
+from router.settings.node import LogSettings, NodeSettings
+from router.settings.section import is_loopback
+from router.settings.store import (
+    DeliverySettings,
+    InboxSettings,
+    LeaseSettings,
+    MailboxSettings,
+    RedisSettings,
+    RegistrySettings,
+)
+
+
+class Settings(BaseSettings):
+    """Every setting; `config.toml` documents each with its unit, default and reason."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix="SWITCHBOARD_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        nested_model_default_partial_update=True,
+    )
+
+    redis: RedisSettings = RedisSettings()
+    registry: RegistrySettings = RegistrySettings()
+    lease: LeaseSettings = LeaseSettings()
+    inbox: InboxSettings = InboxSettings()
+    mailbox: MailboxSettings = MailboxSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    node: NodeSettings = NodeSettings()
+    auth: AuthSettings = AuthSettings()
+    log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _dev_mode_stays_at_home(self) -> "Settings":
+        if self.auth.mode == "dev" and not is_loopback(self.node.host):
+            raise ValueError(
+                f'node.host "{self.node.host}" is reachable from outside, and auth.mode = "dev" '
+                "lets anybody be anyone: listen on 127.0.0.1 or ::1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _messages_fit_into_inboxes(self) -> "Settings":
+        if self.inbox.max_bytes < 4 * self.node.max_message_bytes:
+            raise ValueError(
+                f"inbox.max_bytes ({self.inbox.max_bytes}) must be at least 4 x "
+                f"node.max_message_bytes ({self.node.max_message_bytes}), or a few messages fill "
+                "an inbox"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take only what the caller hands over: a library must not read the environment."""
+        return (init_settings,)

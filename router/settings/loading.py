@@ -1,0 +1,69 @@
+"""Reads settings: the defaults, the file, `SWITCHBOARD_<SECTION>__<KEY>`, flags; the later win."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import EnvSettingsSource
+
+from router.errors import InvalidSettings
+from router.settings.every import Settings
+
+
+def load(path: Path | None, flags: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
+    """Read the settings of a command.
+
+    Args:
+        path: the TOML file; None for `config.toml` here, or the defaults if there is none.
+        flags: section -> key -> value from the command line; None values are left out.
+
+    Raises:
+        InvalidSettings: one sentence for each thing that is wrong.
+    """
+    layers = [_read_file(path), EnvSettingsSource(Settings)(), flags or {}]
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for section, values in layer.items():
+            if isinstance(values, Mapping) and isinstance(merged.get(section, {}), dict):
+                given = {key: value for key, value in values.items() if value is not None}
+                merged[section] = {**merged.get(section, {}), **given}
+            else:
+                merged[section] = values
+    try:
+        settings = Settings(**merged)
+    except ValidationError as exc:
+        raise InvalidSettings([_sentence(error) for error in exc.errors()]) from exc
+    return settings if path is None else _anchored(settings, path.parent)
+
+
+def _anchored(settings: Settings, folder: Path) -> Settings:
+    """Let a relative `data_dir` mean the same from wherever a command is called."""
+    data_dir = str(folder / settings.redis.data_dir)
+    redis = settings.redis.model_copy(update={"data_dir": data_dir})
+    return settings.model_copy(update={"redis": redis})
+
+
+def _read_file(path: Path | None) -> dict[str, Any]:
+    file = path or Path("config.toml")
+    if path is None and not file.exists():
+        return {}
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise InvalidSettings([f"{file}: {exc.strerror}; name a file that exists"]) from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise InvalidSettings([f"{file}: not valid TOML: {exc}"]) from exc
+
+
+def _sentence(error: Any) -> str:
+    """Turn one pydantic error into: where, what, the mend."""
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{where}: there is no such setting; config.toml lists them all"
+    if error["type"] == "value_error":
+        what = str(error["ctx"]["error"])
+        return f"{where} {what}" if where and not what.startswith(where.split(".")[0]) else what
+    what = error["msg"].removeprefix("Input should be ")
+    return f"{where}: should be {what}, not {error['input']!r}"

@@ -1,0 +1,27 @@
+"""The sections about one node."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from router.settings.section import Count, Seconds, Section
+
+
+class NodeSettings(Section):
+    """The process that holds the sockets."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "n1"
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8001
+    max_message_bytes: Annotated[int, Field(ge=128, le=8 * 1024 * 1024)] = 65_536
+    max_waiting_bytes: Count = 262_144
+    ping_interval_s: Seconds = 20.0
+    drain_s: Seconds = 30.0
+    isolated_s: Seconds = 15.0
+
+
+class LogSettings(Section):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"

@@ -1,0 +1,86 @@
+"""The sections about the store and what is kept there, and about how messages travel."""
+
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from router.settings.section import Count, Seconds, Section
+
+EMBEDDED: Final = "embedded"
+
+
+def _redis_url(url: str) -> str:
+    if url != EMBEDDED and urlsplit(url).scheme not in ("redis", "rediss", "unix"):
+        raise ValueError('is "embedded" or starts with redis://, rediss:// or unix://')
+    return url
+
+
+def _amqp_url(url: str) -> str:
+    if urlsplit(url).scheme not in ("amqp", "amqps"):
+        raise ValueError("starts with amqp:// or amqps://")
+    return url
+
+
+class RedisSettings(Section):
+    """Where the store is."""
+
+    url: Annotated[str, AfterValidator(_redis_url)] = EMBEDDED
+    data_dir: str = "data"
+    append_fsync: Literal["always", "everysec", "no"] = "everysec"
+    connect_timeout_s: Seconds = 5.0
+    reply_timeout_s: Seconds = 5.0
+
+
+class RegistrySettings(Section):
+    """The online-user registry."""
+
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,32}$")] = "sb"
+    cache: bool = True
+    cache_users: Count = 100_000
+    user_ttl_s: Seconds = 180.0
+    seen_ttl_s: Seconds = 30 * 86_400.0
+
+
+class LeaseSettings(Section):
+    """How long an endpoint is taken to be alive."""
+
+    ttl_s: Seconds = 10.0
+    heartbeat_s: Seconds = 2.5
+
+    @model_validator(mode="after")
+    def _beats_fit(self) -> "LeaseSettings":
+        if self.ttl_s <= 2 * self.heartbeat_s:
+            raise ValueError(
+                f"lease.ttl_s ({self.ttl_s:g}) must be above 2 x lease.heartbeat_s "
+                f"({self.heartbeat_s:g}), or one late heartbeat loses the lease"
+            )
+        return self
+
+
+class InboxSettings(Section):
+    """The private list of an endpoint."""
+
+    max_length: Annotated[int, Field(ge=512)] = 10_000
+    max_bytes: Annotated[int, Field(ge=4 * 1024 * 1024)] = 67_108_864
+    batch: Annotated[int, Field(ge=2, le=512)] = 512
+    block_s: Annotated[float, Field(ge=0.1, le=60)] = 5.0
+
+
+class MailboxSettings(Section):
+    """The durable messages of one user."""
+
+    max_length: Count = 1_000
+    max_bytes: Annotated[int, Field(ge=16 * 1024)] = 4 * 1024 * 1024
+    max_devices: Count = 32
+    ttl_s: Seconds = 7 * 86_400.0
+    key_ttl_s: Seconds = 86_400.0
+
+
+class DeliverySettings(Section):
+    """How messages travel and how long a sender waits."""
+
+    mode: Literal["routed", "channel", "broadcast", "fanout"] = "routed"
+    amqp_url: Annotated[str, AfterValidator(_amqp_url)] = "amqp://guest:guest@127.0.0.1:5672/"
+    timeout_s: Seconds = 5.0
+    max_waiting: Count = 20_000
