@@ -76,6 +76,7 @@ class Inbound:
         confirm = default if frame.confirm is None else frame.confirm
         names = frame.to if isinstance(frame.to, list) else [frame.to]
         users = [check_user(user, "to") for user in dict.fromkeys(names)]
+        session.identity.check_send(users, durable=frame.durable)
         draft = self._router.draft(
             data_of(session.codec, frame),
             confirm,

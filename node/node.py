@@ -2,14 +2,12 @@
 
 import asyncio
 import os
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import tornado.web
-from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 
 from node.acknowledging import Acknowledging
-from node.auth import Authenticate, dev_authenticate, dev_origin
+from node.auth import Authenticate, Gate, choose
 from node.canary import Canary
 from node.delivery import NodeDelivery
 from node.drain import Drain
@@ -20,6 +18,7 @@ from node.handlers.ws import ClientHandler, WebSocketContext
 from node.hub import Hub
 from node.inbound import Inbound
 from node.isolation import Isolation
+from node.listening import Listening
 from node.peers import Peers
 from node.presence import Presence
 from node.pulse import Pulse
@@ -28,16 +27,12 @@ from node.replay import Replays
 from node.session import ClientSession
 from router.aio import Router
 from router.codec import Lease
-from router.errors import ServerFailed
 from router.member import Member
 from router.model import START, EndpointId, Offset
 from router.rescue import Rescuer
 from router.settings import Settings
 from router.store.address import resolve
 from router.store.remains import Remains
-
-# Requests are small but for a list of recipients; sockets have a limit of their own.
-_HEADER_BYTES: Final = 16_384
 
 
 class Node:
@@ -58,10 +53,10 @@ class Node:
         self, settings: Settings, url: str, authenticate: Authenticate | None = None
     ) -> None:
         self._settings = settings
-        self._server: HTTPServer | None = None
+        self.gate = choose(settings.auth, authenticate)
+        self._listening = Listening(settings.node)
         self._received = Rate()
         self._delivered = Rate()
-        self.address = f"{settings.node.host}:{settings.node.port}"
         self.hub: Hub[ClientSession] = Hub()
         self.member = Member(
             settings,
@@ -87,12 +82,16 @@ class Node:
         )
         self.rescuer = _make_rescuer(self.member)
         self._watch_over()
-        self._sockets = self._make_sockets(authenticate or dev_authenticate)
+        self._sockets = self._make_sockets(self.gate)
 
-    def _make_sockets(self, authenticate: Authenticate) -> WebSocketContext:
+    @property
+    def address(self) -> str:
+        """Return where it listens: host, colon, port."""
+        return self._listening.address
+
+    def _make_sockets(self, gate: Gate) -> WebSocketContext:
         return WebSocketContext(
-            authenticate=authenticate,
-            origin_allowed=dev_origin,
+            gate=gate,
             accepting=self.not_ready,
             presence=self.presence,
             inbound=Inbound(self.router),
@@ -154,7 +153,7 @@ class Node:
         """Return the Tornado routes of the WebSocket and the API; `/` is left to you."""
         return [
             (r"/ws", ClientHandler, {"context": self._sockets}),
-            *api.routes(self.router, self.not_ready),
+            *api.routes(self.router, self.gate, self.not_ready),
         ]
 
     def app_settings(self) -> dict[str, Any]:
@@ -171,20 +170,8 @@ class Node:
         Raises:
             ServerFailed: the port is taken, or the address is not this machine's.
         """
-        wanted = self._settings.node
-        try:
-            sockets = bind_sockets(wanted.port, wanted.host)
-        except OSError as exc:
-            raise ServerFailed(
-                f"cannot listen on {wanted.host}:{wanted.port}: {exc.strerror}; "
-                "choose another node.port"
-            ) from exc
-        self.address = f"{wanted.host}:{sockets[0].getsockname()[1]}"
         app = tornado.web.Application([*self.routes(), *pages.routes()], **self.app_settings())
-        self._server = HTTPServer(
-            app, max_header_size=_HEADER_BYTES, max_body_size=api.MAX_BODY_BYTES
-        )
-        self._server.add_sockets(sockets)
+        self._listening.start(app, api.MAX_BODY_BYTES)
 
     def not_ready(self) -> str | None:
         """Return why no new session should come here; None when they may."""
@@ -209,7 +196,7 @@ class Node:
         """
         await self.canary.stop()
         await self.isolation.stop()
-        await self.drain.run(self._stop_listening, all_leave=all_leave)
+        await self.drain.run(self._listening.refuse_new, all_leave=all_leave)
         await self.rescuer.stop()  # again, for a drain that ran out of time
         await self.replays.stop()
         await self.presence.stop(0.0)
@@ -217,15 +204,9 @@ class Node:
         await self.close_server()
         await self.member.close()
 
-    def _stop_listening(self) -> None:
-        if self._server is not None:
-            self._server.stop()
-
     async def close_server(self) -> None:
         """Stop listening and close what HTTP connections are left."""
-        if self._server is not None:
-            self._server.stop()
-            await self._server.close_all_connections()
+        await self._listening.close()
 
     def _welcome(self, session: ClientSession) -> OutFrame:
         return Welcome(

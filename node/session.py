@@ -6,12 +6,13 @@ from typing import Final
 from node.acks import Unacknowledged
 from node.disconnects import SLOW, Disconnect
 from node.frames import Codec, Goodbye, OutFrame
+from node.identity import Identity
 from node.limits import Room, Strikes
 from node.outgoing import Outgoing
 from node.place import Place
 from node.proofs import PingProofs, Proof
 from node.sockets import Socket, frame, ping_frame
-from router.model import START, Confirm, EndpointId, Offset, Session, SessionId, UserId
+from router.model import START, Confirm, EndpointId, Offset, Session, SessionId
 
 _STRIKES: Final = 10
 _STRIKE_WINDOW_S: Final = 10.0
@@ -24,7 +25,7 @@ class ClientSession:
     proves nothing; so after messages whose sender wants proof goes a ping (`PingProofs`).
 
     Args:
-        user: whose.
+        identity: whose, and what it may do.
         id: unique in the cluster.
         device: the name the client gave itself.
         address: the client's address.
@@ -53,6 +54,7 @@ class ClientSession:
         "device",
         "heard",
         "id",
+        "identity",
         "place",
         "since",
         "strikes",
@@ -62,7 +64,7 @@ class ClientSession:
 
     def __init__(
         self,
-        user: UserId,
+        identity: Identity,
         id: SessionId,
         *,
         device: str,
@@ -76,7 +78,8 @@ class ClientSession:
         resume_after: Offset | None = None,
         manual_acks: bool = False,
     ) -> None:
-        self.user = user
+        self.user = identity.user
+        self.identity = identity
         self.id = id
         self.device = device
         self.address = address

@@ -25,7 +25,9 @@ CONSEQUENCES = {
     "invalid_request": Consequence(422, 2, retry=False),
     "invalid_settings": Consequence(500, 2, retry=False),
     "too_large": Consequence(413, 2, retry=False),
+    "unauthenticated": Consequence(401, 1, retry=False),
     "forbidden": Consequence(403, 1, retry=False),
+    "too_many": Consequence(429, 1, retry=True),
     "unsupported": Consequence(422, 2, retry=False),
     "unavailable": Consequence(503, 1, retry=True),
     "store_refused": Consequence(503, 1, retry=True),
@@ -94,6 +96,34 @@ class TooLarge(SwitchboardError):
 
     def __str__(self) -> str:
         return f"{self.field}: {self.size_bytes} bytes is over the limit of {self.limit_bytes}"
+
+
+class Unauthenticated(SwitchboardError):
+    """Nobody knows who asks; `str` says what is missing or wrong, and never repeats a secret."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(SwitchboardError):
+    """Something that whoever asks may not do."""
+
+    code = "forbidden"
+
+
+class TooMany(SwitchboardError):
+    """Over a limit of how often or how many."""
+
+    code = "too_many"
+
+    def __init__(self, limit: str, reason: str, retry_after_s: float = 1.0) -> None:
+        """Args: limit: its setting; reason: in words; retry_after_s: when it may go again."""
+        super().__init__(limit, reason, retry_after_s)
+        self.limit = limit
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return f"{self.limit}: {self.reason}"
 
 
 class Unavailable(SwitchboardError):

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from node.auth import Gate
 from node.handlers import api_messages, api_nodes, api_users, health
 from node.handlers.base import MAX_BODY_BYTES, ApiContext, ApiHandler
 from node.handlers.openapi import document
@@ -31,14 +32,15 @@ TABLE: Final[tuple[tuple[str, type[ApiHandler]], ...]] = (
 )
 
 
-def routes(router: Router, ready: Callable[[], str | None]) -> list[Any]:
+def routes(router: Router, gate: Gate, ready: Callable[[], str | None]) -> list[Any]:
     """Return the Tornado routes of the API, those of its health included.
 
     Args:
         router: of this node, entered.
+        gate: says who may call.
         ready: returns None while new sessions may come here, else why not, in words.
     """
-    context = ApiContext(router, ready, msgspec.json.encode(document(TABLE)))
+    context = ApiContext(router, gate, ready, msgspec.json.encode(document(TABLE)))
     rules: list[Any] = [(_pattern(path), handler, {"context": context}) for path, handler in TABLE]
     return [*rules, (r"/api(?:/.*)?", NotFound)]
 

@@ -1,6 +1,7 @@
 """Sending over HTTP: to one user, to a list, to everybody."""
 
 from node import views
+from node.auth import Scope
 from node.handlers.base import USER_LIST_BYTES, ApiHandler, operation
 from node.handlers.schemas import Message, MessageToAll, MessageToMany
 from router.errors import Unsupported
@@ -14,6 +15,7 @@ class MessagesHandler(ApiHandler):
 
     @operation(
         "Send a message to one user",
+        scope=Scope.SEND,
         takes=Message,
         gives=views.Sent,
         statuses=(200, 202, 503, 504),
@@ -40,6 +42,7 @@ class MessageToManyHandler(ApiHandler):
 
     @operation(
         "Send a message to many users",
+        scope=Scope.SEND,
         takes=MessageToMany,
         gives=views.SentToMany,
         statuses=(200, 202),
@@ -66,6 +69,7 @@ class BroadcastHandler(ApiHandler):
 
     @operation(
         "Send a message to every session of every user",
+        scope=Scope.SEND,
         takes=MessageToAll,
         gives=views.Broadcast,
         statuses=(202,),

@@ -1,6 +1,7 @@
 """The cluster over HTTP: its nodes, its sums, and what the API looks like."""
 
 from node import views
+from node.auth import Scope
 from node.handlers.base import ApiHandler, Source, operation
 from node.handlers.schemas import NoInput
 
@@ -8,7 +9,9 @@ from node.handlers.schemas import NoInput
 class NodesHandler(ApiHandler):
     """`GET /api/v1/nodes`."""
 
-    @operation("List the nodes", source=Source.NOWHERE, takes=NoInput, gives=views.Nodes)
+    @operation(
+        "List the nodes", scope=Scope.READ, source=Source.NOWHERE, takes=NoInput, gives=views.Nodes
+    )
     async def get(self, _: NoInput) -> None:
         """Answer with every node that has not been cleaned up."""
         self.answer(views.nodes(await self.router.nodes()))
@@ -17,7 +20,13 @@ class NodesHandler(ApiHandler):
 class StatsHandler(ApiHandler):
     """`GET /api/v1/stats`."""
 
-    @operation("Sum up the cluster", source=Source.NOWHERE, takes=NoInput, gives=views.Stats)
+    @operation(
+        "Sum up the cluster",
+        scope=Scope.READ,
+        source=Source.NOWHERE,
+        takes=NoInput,
+        gives=views.Stats,
+    )
     async def get(self, _: NoInput) -> None:
         """Answer with how messages travel, and with the sums over the nodes."""
         member = self.router.member
@@ -29,7 +38,9 @@ class StatsHandler(ApiHandler):
 class DocumentHandler(ApiHandler):
     """`GET /api/v1/openapi.json`."""
 
-    @operation("Describe this API", source=Source.NOWHERE, takes=NoInput, gives=None)
+    @operation(
+        "Describe this API", scope=Scope.READ, source=Source.NOWHERE, takes=NoInput, gives=None
+    )
     async def get(self, _: NoInput) -> None:
         """Answer with the OpenAPI document."""
         self.set_header("Content-Type", "application/json")

@@ -1,6 +1,7 @@
 """The online registry over HTTP, and closing a user's sessions."""
 
 from node import views
+from node.auth import Scope
 from node.handlers.base import ApiHandler, Source, operation
 from node.handlers.schemas import Kick, NoInput, PageQuery, UserList
 from router.errors import InvalidRequest
@@ -10,7 +11,11 @@ class UsersHandler(ApiHandler):
     """`GET /api/v1/users`."""
 
     @operation(
-        "List the online users", source=Source.QUERY, takes=PageQuery, gives=views.OnlinePage
+        "List the online users",
+        scope=Scope.READ,
+        source=Source.QUERY,
+        takes=PageQuery,
+        gives=views.OnlinePage,
     )
     async def get(self, query: PageQuery) -> None:
         """Answer with one page."""
@@ -24,7 +29,10 @@ class LocateHandler(ApiHandler):
     """`POST /api/v1/users/query`."""
 
     @operation(
-        "Ask which of a list of users are online, and where", takes=UserList, gives=views.Located
+        "Ask which of a list of users are online, and where",
+        scope=Scope.READ,
+        takes=UserList,
+        gives=views.Located,
     )
     async def post(self, query: UserList) -> None:
         """Answer with the nodes of those who are online."""
@@ -32,7 +40,11 @@ class LocateHandler(ApiHandler):
         self.answer(views.Located(online))
 
     @operation(
-        "Show the user whose id is query", source=Source.NOWHERE, takes=NoInput, gives=views.User
+        "Show the user whose id is query",
+        scope=Scope.READ,
+        source=Source.NOWHERE,
+        takes=NoInput,
+        gives=views.User,
     )
     async def get(self, _: NoInput) -> None:
         """As `/api/v1/users/{user}`, this address is theirs."""
@@ -42,7 +54,9 @@ class LocateHandler(ApiHandler):
 class UserHandler(ApiHandler):
     """`GET /api/v1/users/{user}`."""
 
-    @operation("Show one user", source=Source.NOWHERE, takes=NoInput, gives=views.User)
+    @operation(
+        "Show one user", scope=Scope.READ, source=Source.NOWHERE, takes=NoInput, gives=views.User
+    )
     async def get(self, _: NoInput, user: str) -> None:
         """Answer with the user's sessions, or with their absence."""
         self.answer(views.user(await self.router.user(user)))
@@ -51,7 +65,13 @@ class UserHandler(ApiHandler):
 class SessionsHandler(ApiHandler):
     """`DELETE /api/v1/users/{user}/sessions[/{session}]`."""
 
-    @operation("Close a user's sessions", source=Source.EITHER, takes=Kick, gives=views.Closed)
+    @operation(
+        "Close a user's sessions",
+        scope=Scope.KICK,
+        source=Source.EITHER,
+        takes=Kick,
+        gives=views.Closed,
+    )
     async def delete(self, kick: Kick, user: str, session: str | None = None) -> None:
         """Close them, and answer with how many."""
         if session == "":  # a slash too many must not close all of them

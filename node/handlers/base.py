@@ -5,18 +5,16 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import wraps
 from typing import Concatenate, Final, ParamSpec, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 from tornado.web import stream_request_body
 
-from node.auth import dev_origin
-from node.handlers.problem import RETRY_AFTER_S, Forbidden, ProblemHandler
+from node.auth import Gate, Scope
+from node.handlers.problem import RETRY_AFTER_S, ProblemHandler
 from node.handlers.schemas import from_body, from_query
 from router.aio import MAX_USERS_PER_CALL, Router
-from router.errors import TooLarge
+from router.errors import SwitchboardError, TooLarge
 from router.model import MAX_USER_CHARACTERS
-from router.settings import is_loopback
 
 # What is read from the connection and thrown away, so that a client that is still sending gets to
 # read why it was refused; beyond this the connection is cut.
@@ -31,11 +29,13 @@ class ApiContext:
 
     Args:
         router: sends, and asks the registry.
+        gate: says who may call.
         not_ready: says why no new session should come here; None while they may.
         document: the OpenAPI document, encoded.
     """
 
     router: Router
+    gate: Gate
     not_ready: Callable[[], str | None]
     document: bytes
 
@@ -55,6 +55,7 @@ class Operation:
 
     Args:
         summary: what it does.
+        scope: what a caller must be allowed to do; None for what everybody may ask.
         source: where its input stands.
         takes: what checks the input.
         gives: what it answers.
@@ -62,6 +63,7 @@ class Operation:
     """
 
     summary: str
+    scope: Scope | None
     source: Source
     takes: type[msgspec.Struct]
     gives: type[msgspec.Struct] | None
@@ -76,6 +78,7 @@ P = ParamSpec("P")
 def operation(
     summary: str,
     *,
+    scope: Scope | None,
     gives: type[msgspec.Struct] | None,
     takes: type[S],
     source: Source = Source.BODY,
@@ -89,6 +92,7 @@ def operation(
 
     Args:
         summary: what the method does.
+        scope: what a caller must be allowed to do; None for what everybody may ask.
         gives: what it answers; None for a document of its own.
         takes: what its input must be.
         source: where that stands.
@@ -102,7 +106,8 @@ def operation(
         async def wrapper(self: H, /, *args: P.args, **kwargs: P.kwargs) -> None:
             await method(self, self.read(source, takes), *args, **kwargs)
 
-        wrapper.operation = Operation(summary, source, takes, gives, statuses)  # type: ignore[attr-defined]
+        described = Operation(summary, scope, source, takes, gives, statuses)
+        wrapper.operation = described  # type: ignore[attr-defined]
         return wrapper
 
     return decorate
@@ -123,6 +128,7 @@ class ApiHandler(ProblemHandler):
         """See `tornado.web.RequestHandler.initialize`."""
         self.context = context
         self.router = context.router
+        self._refusal: SwitchboardError | None = None
         self._body = bytearray()
         self._received = 0
         max_data = self.router.member.settings.node.max_message_bytes
@@ -132,17 +138,36 @@ class ApiHandler(ProblemHandler):
         """Refuse a body before it is sent, if its sender asks first or it is beyond all measure.
 
         Everything else is refused after the body was read: an answer that comes before makes
-        Tornado cut the connection, and a client that is still sending may never read it.
+        Tornado cut the connection, and a client that is still sending may never read it. Nothing
+        is kept of the body of somebody who may not call.
 
         Raises:
+            Unauthenticated, Forbidden: this caller may not call.
             TooLarge: as its header says.
         """
+        self._refusal = self._who_may_not()
         headers = self.request.headers
         given = headers.get("Content-Length", "")
         length = int(given) if given.isdecimal() else 0  # what is no number, Tornado refuses
         asks_first = headers.get("Expect", "").lower() == "100-continue"
+        if self._refusal is not None:
+            if asks_first or length == 0:
+                raise self._refusal
+            self._limit = 0
         if length > MAX_BODY_BYTES or (asks_first and length > self._limit):
             raise TooLarge("body", length, self._limit)
+
+    def _who_may_not(self) -> SwitchboardError | None:
+        """Return why this caller may not call."""
+        method = getattr(self, (self.request.method or "").lower(), None)
+        wanted: Operation | None = getattr(method, "operation", None)
+        if wanted is None or wanted.scope is None:
+            return None
+        try:
+            self.context.gate.authorize(self.request, wanted.scope)
+        except SwitchboardError as exc:
+            return exc
+        return None
 
     def data_received(self, chunk: bytes) -> None:
         """Collect the body, as far as it is not too large."""
@@ -154,11 +179,11 @@ class ApiHandler(ProblemHandler):
         """Return this request's input.
 
         Raises:
-            Forbidden: this caller may not call.
+            Unauthenticated, Forbidden: this caller may not call.
             TooLarge, InvalidRequest: the input cannot be used.
         """
-        if self.router.member.settings.auth.mode == "dev":
-            check_local(self.request.host, self.request.headers.get("Origin"))
+        if self._refusal is not None:
+            raise self._refusal
         if self._received > self._limit:
             raise TooLarge("body", self._received, self._limit)
         if source is Source.BODY or (source is Source.EITHER and self._body):
@@ -172,29 +197,3 @@ class ApiHandler(ProblemHandler):
         if status == 503:
             self.set_header("Retry-After", str(RETRY_AFTER_S))
         super().answer(view, status)
-
-
-def check_local(host: str, origin: str | None) -> None:
-    """Let only this machine's own programs and pages call: nobody is asked for a key.
-
-    Any page a browser on this machine shows can send requests here: with its own Origin, or,
-    having pointed its own name at 127.0.0.1 (DNS rebinding), with its own Host.
-
-    Args:
-        host: of the request.
-        origin: of the page; None when no page sent it.
-
-    Raises:
-        Forbidden: from elsewhere.
-    """
-    if not is_loopback(_hostname(f"//{host}")):
-        raise Forbidden(f"Host: '{host}' is not this machine; in auth.mode \"dev\" it must be")
-    if origin is not None and not dev_origin(origin):
-        raise Forbidden(f"Origin: a page from '{origin}' may not call this node")
-
-
-def _hostname(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""

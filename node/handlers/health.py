@@ -9,7 +9,11 @@ class HealthHandler(ApiHandler):
     """`GET /healthz`: the process is up and its event loop turns; it asks nobody else."""
 
     @operation(
-        "Say that the process is up", source=Source.NOWHERE, takes=NoInput, gives=views.Health
+        "Say that the process is up",
+        scope=None,
+        source=Source.NOWHERE,
+        takes=NoInput,
+        gives=views.Health,
     )
     async def get(self, _: NoInput) -> None:
         """Answer."""
@@ -23,6 +27,7 @@ class ReadyHandler(ApiHandler):
 
     @operation(
         "Say whether new sessions should come here",
+        scope=None,
         source=Source.NOWHERE,
         takes=NoInput,
         gives=views.Readiness,

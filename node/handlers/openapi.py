@@ -23,6 +23,11 @@ _PATH_PARAMETERS: Final = {
     },
     "session": {"type": "string", "minLength": 1, "description": "a session id"},
 }
+_SECURITY: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": 'an API key; none is asked for in auth.mode "dev", on loopback',
+}
 Schema = dict[str, Any]
 
 
@@ -60,7 +65,7 @@ def document(table: Sequence[tuple[str, type[ApiHandler]]]) -> Schema:
             }
             for path, handler in table
         },
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": {"key": _SECURITY}},
     }
 
 
@@ -71,6 +76,9 @@ def _operation(path: str, method: str, op: Operation, components: dict[str, Sche
         "parameters": [*_path_parameters(path)],
         "responses": _responses(path, op),
     }
+    if op.scope is not None:
+        described["security"] = [{"key": []}]
+        described["description"] = f"Needs an API key with the scope `{op.scope}`."
     if op.source in (Source.QUERY, Source.EITHER):
         described["parameters"] += _query_parameters(components[op.takes.__name__])
     if op.source in (Source.BODY, Source.EITHER):
@@ -117,7 +125,9 @@ def _responses(path: str, op: Operation) -> Schema:
 
 
 def _errors(path: str, op: Operation) -> Iterable[int]:
-    yield from (403, 413, 500)
+    yield from (413, 500)
+    if op.scope is not None:
+        yield from (401, 403)
     if op.source is not Source.NOWHERE or "{" in path:
         yield 422
     if path.startswith("/api/"):

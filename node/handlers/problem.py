@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem documents, and the handler every JSON handler stands on."""
 
+import math
 from types import TracebackType
 from typing import Annotated, Any, Final
 
@@ -8,7 +9,13 @@ import structlog
 from msgspec import Meta
 from tornado.web import HTTPError, RequestHandler
 
-from router.errors import InvalidRequest, InvalidUser, SwitchboardError
+from router.errors import (
+    InvalidRequest,
+    InvalidUser,
+    SwitchboardError,
+    TooMany,
+    Unauthenticated,
+)
 
 RETRY_AFTER_S: Final = 1
 _METHODS: Final = ("GET", "HEAD", "POST", "DELETE")
@@ -18,7 +25,9 @@ _TITLES: Final = {
     "invalid_request": "The request cannot be used",
     "invalid_settings": "The server's settings cannot work",
     "too_large": "Too large",
+    "unauthenticated": "Who are you?",
     "forbidden": "Not allowed",
+    "too_many": "Too many",
     "unsupported": "Not supported",
     "unavailable": "The store is not available",
     "store_refused": "The store refused a command",
@@ -51,12 +60,6 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     limit_bytes: int | None = None
 
 
-class Forbidden(SwitchboardError):
-    """A request that this caller may not make."""
-
-    code = "forbidden"
-
-
 def problem_of(error: BaseException | None, status: int) -> Problem:
     """Return the document of an error.
 
@@ -82,6 +85,19 @@ def problem_of(error: BaseException | None, status: int) -> Problem:
 
 def _type(code: str) -> str:
     return f"urn:switchboard:problem:{code}"
+
+
+def set_headers(handler: RequestHandler, error: BaseException | None) -> None:
+    """Set what the answer to an error must say beside its document.
+
+    Sources: RFC 9110 sections 10.2.3 and 11.6.1; RFC 6750 section 3.
+    """
+    if isinstance(error, TooMany):
+        handler.set_header("Retry-After", str(math.ceil(error.retry_after_s)))
+    elif isinstance(error, SwitchboardError) and error.consequence.retry:
+        handler.set_header("Retry-After", str(RETRY_AFTER_S))
+    if isinstance(error, Unauthenticated):
+        handler.set_header("WWW-Authenticate", 'Bearer realm="switchboard"')
 
 
 class ProblemHandler(RequestHandler):
@@ -117,8 +133,7 @@ class ProblemHandler(RequestHandler):
         """Finish with the problem document of what was raised; see `RequestHandler`."""
         error = kwargs["exc_info"][1] if "exc_info" in kwargs else None
         problem = problem_of(error, status_code)
-        if isinstance(error, SwitchboardError) and error.consequence.retry:
-            self.set_header("Retry-After", str(RETRY_AFTER_S))
+        set_headers(self, error)
         if problem.status == 405:
             self.set_header("Allow", ", ".join(self.methods()))
         self._finish_json(problem.status, "application/problem+json", problem)

@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 import structlog
 
-from node.auth import Authenticate
+from node.auth import Gate
 from node.frames import CODECS, JSON_PROTOCOL
-from node.handlers.problem import RETRY_AFTER_S, Forbidden, Problem, problem_of
+from node.handlers.problem import RETRY_AFTER_S, Problem, problem_of, set_headers
 from node.inbound import Inbound
 from node.presence import Presence
 from node.session import ClientSession
 from node.sockets import Socket, SocketHandler
-from router.errors import InvalidRequest, SwitchboardError
+from router.errors import Forbidden, InvalidRequest, SwitchboardError
 from router.model import Offset, SessionId, check_name
 
 _log = structlog.get_logger()
@@ -27,8 +27,7 @@ class WebSocketContext:
     """What the handler needs of its node.
 
     Args:
-        authenticate: says who a handshake comes from.
-        origin_allowed: says whether a browser page may connect.
+        gate: says who a handshake comes from, and which browser pages may connect.
         accepting: says why no session is taken now; None when it is.
         presence: registers sessions.
         inbound: takes their frames.
@@ -36,8 +35,7 @@ class WebSocketContext:
         max_waiting_bytes: per session.
     """
 
-    authenticate: Authenticate
-    origin_allowed: Callable[[str], bool]
+    gate: Gate
     accepting: Callable[[], str | None]
     presence: Presence
     inbound: Inbound
@@ -55,7 +53,7 @@ class ClientHandler(SocketHandler):
 
     def check_origin(self, origin: str) -> bool:
         """See `WebSocketHandler.check_origin`."""
-        return self._context.origin_allowed(origin)
+        return self._context.gate.allows_origin(self.request)
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         """Take the first subprotocol of ours that the client offers."""
@@ -71,12 +69,13 @@ class ClientHandler(SocketHandler):
             return
         try:
             self._check_page()
-            self._user = self._context.authenticate(self.request)
-            self._device = check_name(self.get_query_argument("device", "default"), "device")
+            self._identity = await self._context.gate.identify(self.request)
+            self._device = self._named_device()
             since = self.get_query_argument("since", "")
             self._since = Offset.parse(since, "since") if since else None
             self._manual_acks = self._ack_mode()
         except SwitchboardError as exc:
+            set_headers(self, exc)
             self._refuse(problem_of(exc, exc.consequence.http_status))
             return
         await super().get(*args, **kwargs)
@@ -84,9 +83,16 @@ class ClientHandler(SocketHandler):
     def _check_page(self) -> None:
         # Tornado lets in whatever page has our own address, before it asks `check_origin`; a name
         # that its owner points at 127.0.0.1 (DNS rebinding) has.
-        origin = self.request.headers.get("Origin")
-        if origin is not None and not self._context.origin_allowed(origin):
+        if not self._context.gate.allows_origin(self.request):
+            origin = self.request.headers.get("Origin", "")
             raise Forbidden(f"Origin: a page from '{origin}' may not connect to this node")
+
+    def _named_device(self) -> str:
+        bound = self._identity.device
+        device = self.get_query_argument("device", bound or "default")
+        if bound is not None and device != bound:
+            raise Forbidden(f"device: whoever connects may only be the device '{bound}'")
+        return check_name(device, "device")
 
     def _ack_mode(self) -> bool:
         mode = self.get_query_argument("ack", "auto")
@@ -103,7 +109,7 @@ class ClientHandler(SocketHandler):
         """The handshake is done: take the session in; it is welcomed once it is registered."""
         context = self._context
         session = ClientSession(
-            self._user,
+            self._identity,
             SessionId(secrets.token_hex(8)),
             device=self._device,
             address=str(self.request.remote_ip),

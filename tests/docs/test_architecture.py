@@ -18,6 +18,7 @@ PACKAGES = [
     "router.transport",
     "router.store",
     "node",
+    "node.auth",
     "node.handlers",
     "node.cli",
 ]

@@ -8,6 +8,7 @@ import msgspec
 from websockets.frames import Frame, Opcode
 
 from node.frames import JSON, Codec, Welcome
+from node.identity import Identity
 from node.session import ClientSession
 from node.sockets import Socket
 from router.model import Offset, SessionId, UserId
@@ -88,7 +89,7 @@ class Sessions:
         self._made += 1
         socket = RecordingSocket()
         session = ClientSession(
-            UserId(user),
+            Identity(UserId(user)),
             SessionId(f"s{self._made}"),
             device="web",
             address="127.0.0.1",

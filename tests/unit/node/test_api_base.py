@@ -6,8 +6,9 @@ from typing import ClassVar
 
 import pytest
 
-from node.handlers.base import MAX_BODY_BYTES, check_local
-from node.handlers.problem import Forbidden
+from node.auth.dev import check_local
+from node.handlers.base import MAX_BODY_BYTES
+from router.errors import Forbidden
 from tests.support.api_case import ApiCase
 
 LOCAL_HOSTS = [
@@ -60,14 +61,16 @@ class GuardTest(ApiCase):
             ("GET", "/api/v1/nodes", None),
             ("GET", "/api/v1/stats", None),
             ("GET", "/api/v1/openapi.json", None),
-            ("GET", "/healthz", None),
-            ("GET", "/readyz", None),
         ):
             with self.subTest(method=method, path=path):
                 foreign_page = self.ask(method, path, body, Origin="https://evil.example")
                 self.assert_problem(foreign_page, 403, "forbidden")
                 rebound_name = self.ask(method, path, body, Host="evil.example:8001")
                 self.assert_problem(rebound_name, 403, "forbidden")
+
+    def test_everybody_may_ask_for_its_health(self) -> None:
+        for path in ("/healthz", "/readyz"):
+            assert self.ask("GET", path, Origin="https://evil.example").status == 200
 
     def test_a_page_of_this_machine_may_call(self) -> None:
         answer = self.ask("GET", "/api/v1/nodes", Origin="http://localhost:8001")

@@ -1,7 +1,7 @@
 import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
-from node.auth import dev_authenticate, dev_origin
+from node.auth.dev import is_local, named_user
 from router.errors import InvalidUser
 
 
@@ -11,15 +11,15 @@ def request(query: str) -> HTTPServerRequest:
 
 
 def test_in_dev_mode_the_query_says_who_it_is() -> None:
-    assert dev_authenticate(request("?user=alice&device=web")) == "alice"
+    assert named_user(request("?user=alice&device=web")) == "alice"
 
 
 def test_a_name_in_any_script_is_taken() -> None:
-    assert dev_authenticate(request("?user=%E5%A7%94%E5%93%A1")) == "委員"
+    assert named_user(request("?user=%E5%A7%94%E5%93%A1")) == "委員"
 
 
 def test_of_several_users_the_last_one_counts() -> None:
-    assert dev_authenticate(request("?user=alice&user=bob")) == "bob"
+    assert named_user(request("?user=alice&user=bob")) == "bob"
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_of_several_users_the_last_one_counts() -> None:
 )
 def test_a_user_that_breaks_the_rules_is_refused_naming_the_field(query: str) -> None:
     with pytest.raises(InvalidUser) as caught:
-        dev_authenticate(request(query))
+        named_user(request(query))
     assert caught.value.field == "user"
 
 
@@ -60,4 +60,4 @@ def test_a_user_that_breaks_the_rules_is_refused_naming_the_field(query: str) ->
     ],
 )
 def test_only_pages_of_this_machine_may_connect(origin: str, allowed: bool) -> None:
-    assert dev_origin(origin) is allowed
+    assert is_local(origin) is allowed

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from node.auth.dev import DevGate
 from node.handlers import api, openapi, schemas
 from node.handlers.base import ApiContext, Operation, Source
 from router.aio import Router
@@ -69,7 +70,9 @@ def test_every_method_of_a_handler_is_described() -> None:
 
 def test_every_route_is_described_and_nothing_else() -> None:
     router = Router(Member(Settings(), "redis://127.0.0.1:1"))
-    rules = [pattern for pattern, _, *context in api.routes(router, lambda: None) if context]
+    rules = [
+        pattern for pattern, _, *context in api.routes(router, DevGate(), lambda: None) if context
+    ]
     assert len(rules) == len(DOCUMENT["paths"])
     for pattern, path in zip(rules, DOCUMENT["paths"], strict=True):
         example = re.sub(r"\{\w+\}", "x", path)
@@ -78,7 +81,7 @@ def test_every_route_is_described_and_nothing_else() -> None:
 
 def test_the_handlers_are_handed_the_document() -> None:
     router = Router(Member(Settings(), "redis://127.0.0.1:1"))
-    _, _, context = api.routes(router, lambda: None)[0]
+    _, _, context = api.routes(router, DevGate(), lambda: None)[0]
     api_context: ApiContext = context["context"]
     assert json.loads(api_context.document) == DOCUMENT
 

@@ -6,9 +6,10 @@ from tornado.testing import AsyncHTTPTestCase
 from tornado.web import Application, HTTPError
 
 from node.handlers import problem
-from node.handlers.problem import Forbidden, NotFound, Problem, ProblemHandler, problem_of
+from node.handlers.problem import NotFound, Problem, ProblemHandler, problem_of
 from router.errors import (
     CONSEQUENCES,
+    Forbidden,
     InvalidRequest,
     InvalidUser,
     StoreRefused,

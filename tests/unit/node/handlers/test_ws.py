@@ -7,7 +7,7 @@ from tornado.testing import AsyncHTTPTestCase, gen_test
 from tornado.web import Application
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
-from node.auth import dev_authenticate, dev_origin
+from node.auth.dev import DevGate
 from node.frames import JSON_PROTOCOL, MSGPACK_PROTOCOL
 from node.handlers.ws import ClientHandler, WebSocketContext
 from node.inbound import Inbound
@@ -46,8 +46,7 @@ class WebSocketTest(AsyncHTTPTestCase):
     def get_app(self) -> Application:
         self.door = Door()
         context = WebSocketContext(
-            authenticate=dev_authenticate,
-            origin_allowed=dev_origin,
+            gate=DevGate(),
             accepting=lambda: self.door.closed_because,
             presence=cast(Presence, self.door),
             inbound=cast(Inbound, self.door),
