@@ -6,6 +6,7 @@ from typing import Any, Final
 import structlog
 from hiredis import ReplyError
 
+from router.counts import Counts
 from router.model import Offset, UserId
 from router.store import scripts
 from router.store.connect import is_noscript
@@ -30,15 +31,16 @@ class Acknowledging:
     Args:
         link: where to tell.
         mailbox: packs the commands.
+        counts: of the process; None for its own.
     """
 
-    def __init__(self, link: Link, mailbox: Mailbox) -> None:
+    def __init__(self, link: Link, mailbox: Mailbox, counts: Counts | None = None) -> None:
+        self.counts = counts or Counts()
         self._link = link
         self._mailbox = mailbox
         self._waiting: _Batch = {}
         self._under_way = 0
         self._scheduled = False
-        self.failures = 0
 
     def add(self, user: UserId, device: str, offset: Offset) -> None:
         """Note that a device has everything up to `offset`; returns at once."""
@@ -92,7 +94,7 @@ class Acknowledging:
         errors = [reply for reply in replies if type(reply) is ReplyError]
         if not errors:
             return {}
-        self.failures += 1
+        self.counts.failed("acknowledging")
         if is_noscript(errors[0]):
             self._link.send(scripts.LOAD_ALL, len(scripts.ALL), lambda _: None)
         else:

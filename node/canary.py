@@ -6,6 +6,7 @@ writes to itself and waits for it to come back by the way that all messages come
 
 import asyncio
 import random
+from functools import partial
 from typing import Final
 
 import structlog
@@ -33,12 +34,21 @@ class Canary:
         self._member = member
         self._missing = 0
         self._singing = member.services.add("canary", self._sing_forever)
-        self.restarts = 0
+        self.counts = member.counts
+        self._unheard_since: float | None = None
 
     @property
     def silent(self) -> bool:
         """Say whether several in a row have not come back though the store took them."""
         return self._missing > _MISSED
+
+    @property
+    def lag_s(self) -> float:
+        """Return how long a message takes through this node's inbox, by one clock, seconds."""
+        if self._unheard_since is None:
+            return self.counts.canary_s
+        now = asyncio.get_running_loop().time()
+        return max(self.counts.canary_s, now - self._unheard_since)
 
     def start(self) -> None:
         """Begin to send."""
@@ -57,15 +67,18 @@ class Canary:
         """Send one; if the last ones are missing, have the inbox read from the start first."""
         sending, endpoint = self._member.sending, self._member.endpoint.id
         if endpoint is None or not self._member.link.up:
-            self._missing = 0  # the store is away: nobody could come through
+            self._heard()  # the store is away: nobody could come through
             return
         if self.silent:
-            self.restarts += 1
+            self.counts.canary_misses += 1
             _log.warning("nothing comes through the inbox, reading it anew", endpoint=endpoint)
             self._member.receiver.restart("what was sent to it does not come through")
         # Counted in canaries and not in seconds: after a pause of the process none is missing.
         self._missing += 1
-        delivery = sending.track(_NOBODY, PERIOD_S * _MISSED, self._settled)
+        now = asyncio.get_running_loop().time()
+        self._unheard_since = self._unheard_since or now
+        settled = partial(self._settled, now)
+        delivery = sending.track(_NOBODY, PERIOD_S * _MISSED, settled)
         delivery.planned((endpoint,))
         receipt = encode(ReceiptEnvelope([delivery.ref, Answer.WRITTEN, 1]))
         self._member.outbox.push(endpoint, receipt, self._pushed, delivery)
@@ -76,10 +89,15 @@ class Canary:
         else:
             # An inbox that stays full is not read either; a store that is full says nothing of it.
             if result is not Push.FULL or self._member.outbox.store_full:
-                self._missing = 0
+                self._heard()
             delivery.refused(Outcome.BUSY)
         self._member.sending.changed(delivery)
 
-    def _settled(self, delivery: Delivery) -> None:
+    def _settled(self, sung_at: float, delivery: Delivery) -> None:
         if delivery.outcome is Outcome.WRITTEN:
-            self._missing = 0
+            self.counts.canary_s = asyncio.get_running_loop().time() - sung_at
+            self._heard()
+
+    def _heard(self) -> None:
+        self._missing = 0
+        self._unheard_since = None

@@ -3,6 +3,7 @@
 Nothing here waits or makes a task, and no message is logged.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -17,6 +18,7 @@ from node.recent import RecentWrites
 from node.session import ClientSession
 from node.sockets import frame
 from router.codec import Answer, KickEnvelope, MessageEnvelope
+from router.counts import Counts
 from router.model import Confirm, Offset, SessionId, UserId
 from router.receipts import Receipts
 from router.store.clock import StoreClock
@@ -34,6 +36,7 @@ class NodeDelivery:
         receipts: takes the answers.
         clock: the store's time, for messages that expire.
         catch_up: has a session read its mailbox up to its newest message.
+        counts: of the process; None for its own.
     """
 
     def __init__(
@@ -42,21 +45,22 @@ class NodeDelivery:
         receipts: Receipts,
         clock: StoreClock,
         catch_up: Callable[[ClientSession], None],
+        counts: Counts | None = None,
     ) -> None:
+        self.counts = counts or Counts()
         self._hub = hub
         self._receipts = receipts
         self._clock = clock
         self._catch_up = catch_up
         self._recent = RecentWrites(_REMEMBERED_WRITES)
         self._touched: set[ClientSession] = set()
-        self.delivered = 0
-        self.repeats = 0
-        self.dropped = 0
+        self._sent_at: list[float] = []  # of what is written with the next flush
 
     def message(self, envelope: MessageEnvelope) -> Sequence[tuple[int, Answer]]:
         """See `Recipient.message`."""
         users = envelope.users
         if envelope.expires_ms and self._clock.now_ms() > envelope.expires_ms:
+            self.counts.expired += len(users or ())
             return [(index, Answer.EXPIRED) for index in range(len(users or ()))]
         frames = _Frames(envelope)
         if users is None:
@@ -70,7 +74,7 @@ class NodeDelivery:
                 continue
             to_user = self._durable_to_user if envelope.offsets else self._to_user
             if not to_user(envelope, index, sessions, frames):
-                self.dropped += 1
+                self.counts.dropped += 1
                 missed.append((index, Answer.DROPPED))
         return missed
 
@@ -87,7 +91,7 @@ class NodeDelivery:
         sender = envelope.origin or envelope.sender
         for session in sessions:
             if not self._recent.add(envelope.origin, envelope.id, session.id):
-                self.repeats += 1
+                self.counts.repeats += 1
             elif not session.put(frames.for_codec(session.codec), sender):
                 self._recent.forget(envelope.origin, envelope.id, session.id)
                 continue
@@ -97,7 +101,8 @@ class NodeDelivery:
                 session.expect(proof, envelope.id)
         if not written:
             return False
-        self.delivered += 1
+        self.counts.delivered += 1
+        self._sent_at.append(envelope.sent_at)
         if envelope.confirm == _WRITTEN:
             self._receipts.add(envelope.sender, envelope.refs[index], Answer.WRITTEN, written)
         return True
@@ -127,7 +132,7 @@ class NodeDelivery:
         for session in sessions:
             position = session.place.position
             if position is not None and offset <= position:
-                self.repeats += 1
+                self.counts.repeats += 1
                 if proof is not None:
                     session.expect(proof, envelope.id, offset)
             elif session.closed:
@@ -139,13 +144,14 @@ class NodeDelivery:
                 if not session.fits(len(whole)):
                     self._read_later(session, offset, proof)
                 elif session.put_durable(envelope.id, offset, whole):
+                    self._sent_at.append(envelope.sent_at)
                     if proof is not None:
                         session.expect(proof, envelope.id, offset)
                 else:
                     continue
             written = True
             self._touched.add(session)
-        self.delivered += written
+        self.counts.delivered += written
         return written
 
     def _read_later(self, session: ClientSession, offset: Offset, proof: Proof | None) -> None:
@@ -157,7 +163,7 @@ class NodeDelivery:
         for session in self._hub:
             if self._recent.add(envelope.origin, envelope.id, session.id):
                 if session.put(frames.for_codec(session.codec)):
-                    self.delivered += 1
+                    self.counts.delivered += 1
                     self._touched.add(session)
 
     def flush(self) -> None:
@@ -168,8 +174,19 @@ class NodeDelivery:
                 session.flush()
             except Exception:  # noqa: BLE001
                 # One broken socket must not hold up the batch: it would be read again for ever.
+                self.counts.failed("delivery")
                 _log.exception("session could not be written to", session=session.id)
                 session.abort()
+        if self._sent_at:
+            self._time()
+
+    def _time(self) -> None:
+        """Note how long what was just written has been under way; one look at the clock for all."""
+        sent_at, self._sent_at = self._sent_at, []
+        if self.counts.timing:
+            now, written_s = time.time(), self.counts.written_s
+            for at in sent_at:
+                written_s.add(now - at)
 
     def kick(self, envelope: KickEnvelope) -> int:
         """See `Recipient.kick`."""

@@ -49,7 +49,7 @@ class Isolation:
         self._better_since: float | None = None
         self._unanswered = 0
         self._watching = member.services.add("isolation", self._watch_forever)
-        self.sent_away = 0
+        self.counts = member.counts
 
     def start(self) -> None:
         """Begin to watch."""
@@ -101,7 +101,7 @@ class Isolation:
     def _send_away(self) -> None:
         """Close every session; nobody reaches them here, so they wait on the way and not here."""
         sessions = list(self._hub)
-        self.sent_away += len(sessions)
+        self.counts.sent_away += len(sessions)
         _log.warning("cut off from the store, sending sessions elsewhere", sessions=len(sessions))
         within_s = max(_SHORTEST_S, window_s(len(sessions), _LONGEST_S))
         for session in sessions:

@@ -66,11 +66,12 @@ class Node:
             on_store_back=self._store_back,
         )
         self.router = Router(self.member, settings.node.name)
-        self.replays = Replays(self.member.mailbox, self.member.clock)
+        self.counts = self.member.counts
+        self.replays = Replays(self.member.mailbox, self.member.clock, self.counts)
         self.delivery = NodeDelivery(
-            self.hub, self.member.receipts, self.member.clock, self.replays.catch_up
+            self.hub, self.member.receipts, self.member.clock, self.replays.catch_up, self.counts
         )
-        self.acknowledging = Acknowledging(self.member.link, self.member.mailbox)
+        self.acknowledging = Acknowledging(self.member.link, self.member.mailbox, self.counts)
         self.member.receiver.recipient = self.delivery
         self.presence = Presence(
             self.member,
@@ -97,6 +98,7 @@ class Node:
             inbound=Inbound(self.router),
             on_ack=self._acknowledged,
             max_waiting_bytes=self._settings.node.max_waiting_bytes,
+            counts=self.counts,
         )
 
     def _watch_over(self) -> None:
@@ -106,7 +108,7 @@ class Node:
         self.canary = Canary(member)
         self.isolation = Isolation(member, self.hub, peers, wanted.isolated_s)
         late_s = self._settings.lease.ttl_s / 2
-        self.pulse = Pulse(member.services, late_s, member.endpoint.check_now)
+        self.pulse = Pulse(member.services, late_s, member.endpoint.check_now, self.counts)
         self.drain = Drain(
             member,
             self.hub,
@@ -224,8 +226,8 @@ class Node:
 
     def _describe(self) -> Lease:
         now = asyncio.get_running_loop().time()
-        received = self.member.receiver.received
-        delivered = self.delivery.delivered + self.replays.replayed
+        received = self.counts.received
+        delivered = self.counts.delivered + self.counts.replayed
         return Lease(
             role="node",
             pid=os.getpid(),
@@ -257,4 +259,5 @@ def _make_rescuer(member: Member) -> Rescuer:
         member.endpoint,
         member.settings.lease,
         member.services,
+        member.counts,
     )

@@ -48,6 +48,7 @@ class Presence:
         check_s: float,
     ) -> None:
         self._member = member
+        self.counts = member.counts
         self._hub = hub
         self._replays = replays
         self._welcome = welcome
@@ -59,7 +60,6 @@ class Presence:
         self._ghosts: set[tuple[ClientSession, EndpointId]] = set()
         self._sweeper = member.services.add("sweep", self._sweep_forever)
         self._again: asyncio.Task[None] | None = None
-        self.failures = 0
 
     def start(self) -> None:
         """Begin to refresh and to ping."""
@@ -90,13 +90,17 @@ class Presence:
     def arrive(self, session: ClientSession) -> None:
         """Take a new session in and register it; it is welcomed when that has succeeded."""
         self._hub.add(session)
+        self.counts.opened += 1
         self._to_refresh.join(session)
         self._to_check.join(session)
         self._spawn(self._register(session))
 
     def leave(self, session: ClientSession) -> None:
         """Let a session go and remove its route; safe at any moment, also while it registers."""
-        if self._hub.remove(session) and session.attached is not None:
+        if not self._hub.remove(session):
+            return
+        self.counts.closed[session.closed_with] += 1
+        if session.attached is not None:
             self._spawn(self._unregister(session, session.attached))
 
     def register_all(self, then: Callable[[], None] = lambda: None) -> None:
@@ -112,7 +116,7 @@ class Presence:
 
     def _registered_again(self, task: asyncio.Task[None], then: Callable[[], None]) -> None:
         if not task.cancelled() and task.exception() is not None:
-            self.failures += 1
+            self.counts.failed("presence")
             _log.error("registering again failed", exc_info=task.exception())  # the sweep mends it
         then()
 
@@ -122,7 +126,7 @@ class Presence:
         try:
             await self._attach([session])
         except SwitchboardError as exc:
-            self.failures += 1
+            self.counts.failed("presence")
             _log.warning("session could not be registered", session=session.id, error=str(exc))
             session.close(TRY_ANOTHER, after_ms=random.randint(500, 3_000))
 
@@ -140,6 +144,7 @@ class Presence:
                 self._haunt(session, session.attached)
             session.attached = endpoint
         entries = [(session.user, session.entry(endpoint)) for session in sessions]
+        self.counts.registered += len(entries)
         registered = await self._member.transport.attach(entries)
         if not registered:
             self._member.endpoint.check_now()
@@ -167,6 +172,7 @@ class Presence:
         except SwitchboardError:
             self._haunt(session, endpoint)
         else:
+            self.counts.unregistered += 1
             self._ghosts.discard((session, endpoint))
 
     def _haunt(self, session: ClientSession, endpoint: EndpointId) -> None:
@@ -195,7 +201,7 @@ class Presence:
         try:
             return await self._attach(sessions)
         except SwitchboardError as exc:
-            self.failures += 1
+            self.counts.failed("presence")
             _log.warning("sessions could not be registered", count=len(sessions), error=str(exc))
             return False
 
@@ -217,7 +223,7 @@ class Presence:
                     await self._remove_ghosts()
             except Exception:  # noqa: BLE001
                 # The edge of the loop: without it, every session here would fade after the TTL.
-                self.failures += 1
+                self.counts.failed("presence")
                 _log.exception("sweep failed")
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -228,5 +234,5 @@ class Presence:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            self.failures += 1
+            self.counts.failed("presence")
             _log.error("registering failed", exc_info=task.exception())

@@ -6,6 +6,7 @@ from typing import Final
 
 import structlog
 
+from router.counts import Counts
 from router.service import Services
 
 _TICK_S: Final = 0.5
@@ -19,9 +20,17 @@ class Pulse:
         services: gets the loop.
         limit_s: a delay beyond this is worth a heartbeat before anything else, seconds.
         on_late: called then, first of all that has waited.
+        counts: of the process; None for its own.
     """
 
-    def __init__(self, services: Services, limit_s: float, on_late: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        services: Services,
+        limit_s: float,
+        on_late: Callable[[], None],
+        counts: Counts | None = None,
+    ) -> None:
+        self.counts = counts or Counts()
         self._limit_s = limit_s
         self._on_late = on_late
         self._measuring = services.add("pulse", self._measure_forever)
@@ -43,6 +52,7 @@ class Pulse:
             await asyncio.sleep(_TICK_S)
             self.late_s = max(0.0, loop.time() - due)
             self.latest_s = max(self.latest_s, self.late_s)
+            self.counts.loop_late_s.add(self.late_s)
             if self.late_s > self._limit_s:
                 self._on_late()
                 _log.warning("event loop was blocked, or paused", seconds=round(self.late_s, 3))

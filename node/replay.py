@@ -11,6 +11,7 @@ from node.frames import Message
 from node.session import ClientSession
 from node.sockets import frame
 from router.codec import StoredMessage
+from router.counts import Counts
 from router.errors import SwitchboardError
 from router.model import Offset
 from router.store.clock import StoreClock
@@ -31,14 +32,14 @@ class Replays:
     Args:
         mailbox: where the messages are.
         clock: the store's time, for messages that expire.
+        counts: of the process; None for its own.
     """
 
-    def __init__(self, mailbox: Mailbox, clock: StoreClock) -> None:
+    def __init__(self, mailbox: Mailbox, clock: StoreClock, counts: Counts | None = None) -> None:
+        self.counts = counts or Counts()
         self._mailbox = mailbox
         self._clock = clock
         self._tasks: dict[ClientSession, asyncio.Task[None]] = {}
-        self.replayed = 0
-        self.failures = 0
 
     async def stop(self) -> None:
         """Read on for nobody; what a session has not had stays in the mailbox."""
@@ -79,7 +80,7 @@ class Replays:
         if task.cancelled() or session.closed:
             return
         if task.exception() is not None:
-            self.failures += 1
+            self.counts.failed("replay")
             _log.error("replay failed", session=session.id, exc_info=task.exception())
             session.abort()  # it reads the mailbox again when it returns
         elif session.place.behind():
@@ -131,7 +132,7 @@ class Replays:
             await asyncio.sleep(_ROOM_POLL_S)
             if session.closed:
                 return False
-        self.replayed += 1
+        self.counts.replayed += 1
         return session.put_durable(message.id, offset, frames)
 
     def _expired(self, message: StoredMessage) -> bool:

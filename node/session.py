@@ -50,6 +50,7 @@ class ClientSession:
         "address",
         "attached",
         "closed",
+        "closed_with",
         "codec",
         "device",
         "heard",
@@ -88,6 +89,7 @@ class ClientSession:
         self.attached: EndpointId | None = None
         self.welcomed = False
         self.closed = False
+        self.closed_with = 0  # the close code this side chose; 0 while it has chosen none
         self.heard = True
         self.place = Place(resume_after)
         self.strikes = Strikes(_STRIKES, _STRIKE_WINDOW_S)
@@ -251,6 +253,7 @@ class ClientSession:
         """
         if self.closed:
             return
+        self.closed_with = disconnect.code
         if disconnect is not SLOW:
             words = reason or disconnect.reason
             goodbye = Goodbye(words, after_ms) if disconnect.reconnect else Goodbye(words)

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import structlog
 
+from router.counts import Counts
 from router.errors import DecodeError
 from router.keys import Keys
 from router.store.link import Link
@@ -22,13 +23,14 @@ class DeadLetters:
     Args:
         link: where to store them.
         keys: key names.
+        counts: of the process; None for its own.
     """
 
-    def __init__(self, link: Link, keys: Keys) -> None:
+    def __init__(self, link: Link, keys: Keys, counts: Counts | None = None) -> None:
+        self.counts = counts or Counts()
         self._link = link
         self._keys = keys
         self._logged_at = float("-inf")
-        self.count = 0
 
     def bury(self, entry: bytes, error: Exception) -> None:
         """Keep one entry.
@@ -37,14 +39,14 @@ class DeadLetters:
             entry: as it lay in the inbox; what is over 64 KiB is cut off.
             error: why it cannot be used.
         """
-        self.count += 1
+        self.counts.dead += 1
         now = asyncio.get_running_loop().time()
         if now - self._logged_at >= _LOG_EVERY_S:
             self._logged_at = now
             _log.warning(
                 "inbox entry cannot be used; kept as a dead letter",
                 key=self._keys.dead,
-                total=self.count,
+                total=self.counts.dead,
                 error=str(error),
                 exc_info=None if isinstance(error, DecodeError) else error,
             )

@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from router.codec import Lease
+from router.counts import Counts
 from router.errors import SwitchboardError
 from router.model import EndpointId
 from router.service import Services
@@ -34,6 +35,7 @@ class EndpointKeeper:
         describe: returns what to say of this process.
         on_epoch: awaited with each new endpoint id, before anything else is done under it.
         services: gets the heartbeat; None when nobody looks at it.
+        counts: of the process; None for its own.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class EndpointKeeper:
         describe: Callable[[], Lease],
         on_epoch: Callable[[EndpointId], Awaitable[None]],
         services: Services | None = None,
+        counts: Counts | None = None,
     ) -> None:
+        self.counts = counts or Counts()
         self._leases = leases
         self._settings = settings
         self._clock = clock
@@ -111,6 +115,7 @@ class EndpointKeeper:
                 _log.warning("heartbeat failed", endpoint=self.id, error=str(exc))
             except Exception:  # noqa: BLE001
                 # The edge of the loop: a process without heartbeats is a dead one to its peers.
+                self.counts.failed("heartbeat")
                 _log.exception("heartbeat failed", endpoint=self.id)
 
     async def _beat(self) -> None:
@@ -119,8 +124,10 @@ class EndpointKeeper:
         store_ms = await self._leases.heartbeat(self.id, self._describe())
         if store_ms is None:
             fenced = self.id
+            self.counts.fenced += 1
             await self._next_epoch()
             _log.warning("endpoint was fenced, new epoch taken", was=fenced, now=self.id)
         else:
             self._clock.set(store_ms)
             self._beaten_at = sent_at
+            self.counts.heartbeat_s = asyncio.get_running_loop().time() - sent_at

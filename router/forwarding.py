@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from router.codec import MAX_HOPS, Answer, MessageEnvelope, encode
+from router.counts import Counts
 from router.errors import SwitchboardError, Unavailable
 from router.model import EndpointId, SessionId, UserId
 from router.store.registry import Registry
@@ -42,12 +43,13 @@ class Forwarder:
     Args:
         registry: where users are.
         outbox: the pushes.
+        counts: of the process; None for its own.
     """
 
-    def __init__(self, registry: Registry, outbox: Outbox) -> None:
+    def __init__(self, registry: Registry, outbox: Outbox, counts: Counts | None = None) -> None:
+        self.counts = counts or Counts()
         self._registry = registry
         self._outbox = outbox
-        self.sent_on = 0
 
     async def send_on_all(
         self, copies: Sequence[Copy], left: EndpointId, alive: Alive
@@ -131,7 +133,7 @@ class Forwarder:
             sure = False
             results = await self._push(routes.endpoints, encode(onward))
             if Push.PUSHED in results:
-                self.sent_on += 1
+                self.counts.sent_on += 1
                 return None
             if Push.NOT_OPEN not in results:
                 return Answer.UNSURE  # full or refused: the sender is told, nothing waits here

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from router.codec import Lease
+from router.counts import Counts
 from router.deadletters import DeadLetters
 from router.endpoint import EndpointKeeper
 from router.errors import SwitchboardError
@@ -75,7 +76,8 @@ class Member:
         self._opened = False
         self._joining = asyncio.Lock()
         self.services = Services()
-        connector = Connector(url, settings.redis, self.services)
+        self.counts = Counts(timing=settings.node.metrics)
+        connector = Connector(url, settings.redis, self.services, self.counts)
         self.clock = StoreClock()
         self.link = Link(connector, "commands", on_up=self._link_up)
         self.registry = Registry(self.link, self.keys, settings.registry)
@@ -83,14 +85,20 @@ class Member:
         self.leases = Leases(self.link, self.keys, settings.lease)
         waiting = settings.delivery.max_waiting
         room = Room.of(settings.inbox, settings.node.max_message_bytes)
-        self.outbox = Outbox(self.link, self.keys, room, 5 * waiting)
-        self.sending = Sending(self.clock, waiting)
-        self.receipts = Receipts(self.outbox, self.sending.receipts)
+        self.outbox = Outbox(self.link, self.keys, room, 5 * waiting, self.counts)
+        self.sending = Sending(self.clock, waiting, self.counts)
+        self.receipts = Receipts(self.outbox, self.sending.receipts, self.counts)
         self.endpoint = EndpointKeeper(
-            self.leases, settings.lease, self.clock, describe, self._epoch, self.services
+            self.leases,
+            settings.lease,
+            self.clock,
+            describe,
+            self._epoch,
+            self.services,
+            self.counts,
         )
-        self.dead = DeadLetters(self.link, self.keys)
-        self.forwarder = Forwarder(self.registry, self.outbox)
+        self.dead = DeadLetters(self.link, self.keys, self.counts)
+        self.forwarder = Forwarder(self.registry, self.outbox, self.counts)
         self.receiver = self._make_receiver(connector)
         self.transport = self._make_transport(connector)
         self.sending.transport = self.transport
@@ -105,6 +113,7 @@ class Member:
             self.receipts,
             self.sending.receipts,
             self.endpoint.check_now,
+            self.counts,
         )
 
     def _make_transport(self, connector: Connector) -> Transport:

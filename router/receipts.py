@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from router.codec import MAX_RECEIPT_ITEMS, Answer, ReceiptEnvelope, encode
+from router.counts import Counts
 from router.model import EndpointId
 from router.transport.outbox import Outbox
 
@@ -24,16 +25,22 @@ class Receipts:
     Args:
         outbox: the pushes.
         local: takes the answers to messages of this very process.
+        counts: of the process; None for its own.
     """
 
-    def __init__(self, outbox: Outbox, local: Callable[[Sequence[int]], None]) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        local: Callable[[Sequence[int]], None],
+        counts: Counts | None = None,
+    ) -> None:
+        self.counts = counts or Counts()
         self._outbox = outbox
         self._local = local
         self._items: dict[EndpointId, list[int]] = {}
         self._scheduled = False
         self._held: deque[tuple[float, EndpointId, bytes]] = deque()
         self.own: EndpointId | None = None
-        self.undeliverable = 0
 
     def add(self, sender: str, ref: int, answer: Answer, sessions: int) -> None:
         """Answer one copy of a message.
@@ -70,7 +77,7 @@ class Receipts:
             return
         if len(self._held) >= _MAX_HELD:
             self._held.popleft()
-            self.undeliverable += 1
+            self.counts.receipts_lost += 1
         self._held.append((until, sender, envelope))
 
     def store_is_back(self) -> None:
@@ -79,6 +86,6 @@ class Receipts:
         now = asyncio.get_running_loop().time()
         for until, sender, envelope in held:
             if until < now:
-                self.undeliverable += 1
+                self.counts.receipts_lost += 1
             else:
                 self._tell(until, sender, envelope)

@@ -20,6 +20,7 @@ from router.codec import (
     ReceiptEnvelope,
     decode_envelope,
 )
+from router.counts import Counts
 from router.deadletters import DeadLetters
 from router.errors import DecodeError, SwitchboardError
 from router.forwarding import Answered, Copy, Forwarder
@@ -54,6 +55,7 @@ class Receiver:
         receipts: takes the answers to senders.
         on_receipts: takes the answers to this process's own sends.
         on_fenced: called when the inbox turns out to be closed.
+        counts: of the process; None for its own.
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class Receiver:
         receipts: Receipts,
         on_receipts: Callable[[Sequence[int]], None],
         on_fenced: Callable[[], None],
+        counts: Counts | None = None,
     ) -> None:
+        self.counts = counts or Counts()
         self._forwarder = forwarder
         self._dead = dead
         self._receipts = receipts
@@ -75,17 +79,6 @@ class Receiver:
         self._sending_on: set[asyncio.Task[None]] = set()
         self._endpoint = EndpointId("")
         self.recipient: Recipient = Nobody()
-        self.received = 0
-
-    @property
-    def dead_letters(self) -> int:
-        """Return how many entries could not be used."""
-        return self._dead.count
-
-    @property
-    def sent_on(self) -> int:
-        """Return how many copies were sent on to where their users are."""
-        return self._forwarder.sent_on
 
     async def open(self, endpoint: EndpointId) -> None:
         """Read the inbox of `endpoint` from now on. Raises as `InboxReader.open`."""
@@ -110,6 +103,7 @@ class Receiver:
 
     def _batch(self, batch: Batch) -> None:
         left = _Dealings()
+        self.counts.batch.add(len(batch.entries))
         for position, entry in enumerate(batch.entries):
             try:
                 envelope = decode_envelope(entry)
@@ -140,7 +134,7 @@ class Receiver:
             self._dead.bury(entry, exc)
             return
         if type(envelope) is MessageEnvelope:
-            self.received += 1
+            self.counts.received += 1
             try:
                 self.recipient.message(envelope)
             except Exception as exc:  # noqa: BLE001
@@ -153,7 +147,7 @@ class Receiver:
 
     def _take(self, envelope: Envelope, first: bool, left: _Dealings) -> None:
         if type(envelope) is MessageEnvelope:
-            self.received += 1
+            self.counts.received += 1
             missed = self.recipient.message(envelope)
             if missed:
                 self._sort(envelope, missed, first, left)

@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from router.codec import MAX_HOPS, Answer, MessageEnvelope, decode_envelope
+from router.counts import Counts
 from router.deadletters import DeadLetters
 from router.endpoint import EndpointKeeper
 from router.errors import DecodeError, SwitchboardError
@@ -78,6 +79,7 @@ class Rescuer:
         endpoint: our own claim to be alive.
         settings: the TTL of a lease.
         services: gets the loop; None when nobody looks at it.
+        counts: of the process; None for its own.
     """
 
     def __init__(
@@ -90,7 +92,9 @@ class Rescuer:
         endpoint: EndpointKeeper,
         settings: LeaseSettings,
         services: Services | None = None,
+        counts: Counts | None = None,
     ) -> None:
+        self.counts = counts or Counts()
         self._leases = leases
         self._remains = remains
         self._forwarder = forwarder
@@ -105,8 +109,6 @@ class Rescuer:
         self._own: list[EndpointId] = []
         self._wake = asyncio.Event()
         self._looking = (services or Services()).add("rescue", self._look_forever)
-        self.rescued = 0
-        self.failures = 0
 
     def start(self) -> None:
         """Begin to look."""
@@ -158,7 +160,7 @@ class Rescuer:
                 _log.warning("rescue interrupted", error=str(exc))
             except Exception:  # noqa: BLE001
                 # The edge of the loop: without it the dead would keep their messages for ever.
-                self.failures += 1
+                self.counts.failed("rescue")
                 _log.exception("rescue failed")
 
     async def _look(self) -> None:
@@ -197,6 +199,7 @@ class Rescuer:
         token = self._token
         if not await self._remains.fence(endpoint, token):
             return False
+        self.counts.fences += 1
         _log.warning("endpoint is dead, rescuing it", endpoint=endpoint)
         sent_on = 0
         while (salvage := await self._remains.read(endpoint)).entries:
@@ -211,7 +214,7 @@ class Rescuer:
             if not await self._remains.remove(endpoint, token, Salvage(salvage.position, [])):
                 return True
         if await self._remains.bury(endpoint, token):
-            self.rescued += 1
+            self.counts.rescues += 1
             self._suspects.discard(endpoint)
             _log.info("endpoint rescued", endpoint=endpoint, envelopes=sent_on)
         return True

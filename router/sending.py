@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from router.codec import MessageEnvelope
+from router.counts import Counts
 from router.errors import InvalidRequest, Unsupported
 from router.model import MAX_KEY_CHARACTERS, Confirm, EndpointId, MessageId, Outcome, UserId
 from router.store.clock import StoreClock
@@ -17,6 +18,8 @@ _TICK_S: Final = 0.05
 MIN_TIMEOUT_S: Final = 0.001
 MAX_TIMEOUT_S: Final = 3_600.0
 Settled = Callable[[Delivery], None]
+# A delivery, its deadline, its lane, and when it began; None for an order, which is no message.
+_Waiting = tuple[Delivery, float, dict[int, Delivery], float | None]
 
 
 class Draft:
@@ -74,20 +77,21 @@ class Sending:
     Args:
         clock: the store's time, for `ttl_s`.
         max_waiting: most deliveries that may wait at once; one more is `busy`.
+        counts: of the process; None for its own.
     """
 
     transport: Transport  # set by the composition root: the two know each other
 
-    def __init__(self, clock: StoreClock, max_waiting: int) -> None:
+    def __init__(self, clock: StoreClock, max_waiting: int, counts: Counts | None = None) -> None:
+        self.counts = counts or Counts()
         self._clock = clock
         self._max_waiting = max_waiting
-        self._pending: dict[int, tuple[Delivery, float, dict[int, Delivery]]] = {}
+        self._pending: dict[int, _Waiting] = {}
         self._lanes: dict[float, dict[int, Delivery]] = {}
         self._next_ref = 1
         self._id_prefix = secrets.token_hex(6)
         self._ticking = False
         self.own: EndpointId | None = None
-        self.sent = 0
 
     @property
     def waiting(self) -> int:
@@ -132,10 +136,12 @@ class Sending:
         """
         first = self._next_ref
         self._next_ref += len(users)
-        self.sent += len(users)
+        self.counts.sends += len(users)
         message_id = MessageId(draft.id or f"{self._id_prefix}{first:x}")
         deliveries = _deliveries(draft, message_id, first, users, settled)
         if len(self._pending) + len(users) > self._max_waiting:
+            self.counts.limit("sends waiting")
+            self.counts.outcomes[Outcome.BUSY] += len(users)
             for delivery in deliveries:
                 delivery.outcome = Outcome.BUSY
                 delivery.reason = f"{len(self._pending)} messages wait for their outcome here"
@@ -153,7 +159,7 @@ class Sending:
             refs=[],
             data=draft.data,
         )
-        self._wait_for(deliveries, draft.timeout_s)
+        self._wait_for(deliveries, draft.timeout_s, time.monotonic())
         self.transport.publish(parcel, deliveries)
         return message_id
 
@@ -164,7 +170,7 @@ class Sending:
         """
         delivery = Delivery(user, self._next_ref, Confirm.WRITTEN, settled)
         self._next_ref += 1
-        self._wait_for((delivery,), timeout_s)
+        self._wait_for((delivery,), timeout_s, None)
         return delivery
 
     def changed(self, delivery: Delivery) -> None:
@@ -176,6 +182,8 @@ class Sending:
         entry = self._pending.pop(delivery.ref, None)
         if entry is not None:
             del entry[2][delivery.ref]
+            if entry[3] is not None:
+                self._count(delivery, entry[3])
             if delivery.key is not None and delivery.reached_nobody:
                 self.transport.release(delivery)
             else:
@@ -190,7 +198,18 @@ class Sending:
                 entry[0].answered(items[i + 1], items[i + 2])
                 self.changed(entry[0])
 
-    def _wait_for(self, deliveries: Sequence[Delivery], timeout_s: float) -> None:
+    def _count(self, delivery: Delivery, began: float) -> None:
+        counts = self.counts
+        if delivery.outcome is None:
+            counts.refusals += 1
+            return
+        counts.outcomes[delivery.outcome] += 1
+        if counts.timing:
+            counts.outcome_s.add(time.monotonic() - began)
+
+    def _wait_for(
+        self, deliveries: Sequence[Delivery], timeout_s: float, began: float | None
+    ) -> None:
         # Two significant digits, rounded up: few lanes, whatever time limits callers think of.
         step = 10.0 ** (math.floor(math.log10(timeout_s)) - 1)
         timeout_s = math.ceil(timeout_s / step) * step
@@ -199,7 +218,7 @@ class Sending:
         deadline = loop.time() + timeout_s
         for delivery in deliveries:
             lane[delivery.ref] = delivery
-            self._pending[delivery.ref] = (delivery, deadline, lane)
+            self._pending[delivery.ref] = (delivery, deadline, lane, began)
         if not self._ticking:
             self._ticking = True
             loop.call_later(_TICK_S, self._tick)
@@ -211,7 +230,7 @@ class Sending:
         for timeout_s, lane in list(self._lanes.items()):
             while lane:
                 ref = next(iter(lane))
-                delivery, deadline, _ = self._pending[ref]
+                delivery, deadline, *_ = self._pending[ref]
                 if deadline > now:
                     break
                 self._time_out(delivery, timeout_s)

@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from node.inbound import Inbound
 from node.presence import Presence
 from node.session import ClientSession
 from node.sockets import Socket, SocketHandler
+from router.counts import Counts
 from router.errors import Forbidden, InvalidRequest, SwitchboardError
 from router.model import Offset, SessionId, check_name
 
@@ -33,6 +34,7 @@ class WebSocketContext:
         inbound: takes their frames.
         on_ack: told how far a session's device has everything.
         max_waiting_bytes: per session.
+        counts: of the process.
     """
 
     gate: Gate
@@ -41,6 +43,7 @@ class WebSocketContext:
     inbound: Inbound
     on_ack: Callable[[ClientSession, Offset], None]
     max_waiting_bytes: int
+    counts: Counts = field(default_factory=Counts)
 
 
 class ClientHandler(SocketHandler):
@@ -101,6 +104,7 @@ class ClientHandler(SocketHandler):
         return mode == "manual"
 
     def _refuse(self, problem: Problem) -> None:
+        self._context.counts.refused[problem.code] += 1
         self.set_status(problem.status)
         self.set_header("Content-Type", "application/problem+json")
         self.finish(msgspec.json.encode(problem))

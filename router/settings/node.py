@@ -18,6 +18,7 @@ class NodeSettings(Section):
     ping_interval_s: Seconds = 20.0
     drain_s: Seconds = 30.0
     isolated_s: Seconds = 15.0
+    metrics: bool = True
 
 
 class LogSettings(Section):

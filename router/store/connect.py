@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
+from router.counts import Counts
 from router.errors import StoreRefused, SwitchboardError, Unavailable
 from router.keys import Keys
 from router.model import EndpointId, UserId
@@ -48,10 +49,18 @@ class Connector:
         url: `redis://`, `rediss://` or `unix://`, with its password.
         settings: time limits.
         services: gets the loops that keep these connections up; None when nobody looks at them.
+        counts: of the process; None for its own.
     """
 
-    def __init__(self, url: str, settings: RedisSettings, services: Services | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        settings: RedisSettings,
+        services: Services | None = None,
+        counts: Counts | None = None,
+    ) -> None:
         self.services = services or Services()
+        self.counts = counts or Counts()
         self.address = printable_address(url)
         self.reply_timeout_s = settings.reply_timeout_s
         self._pool = ConnectionPool.from_url(

@@ -218,7 +218,8 @@ class Link:
     async def _connect(self) -> None:
         connection = await self._connector.connect()
         self._lost.clear()
-        wire = Wire(connection, self._on_push, self._went, self._reply_timeout_s)
+        counts = self._connector.counts
+        wire = Wire(connection, self._on_push, self._went, self._reply_timeout_s, counts)
         self._wire = wire
         data, count = self._setup
         data += pack("CLIENT", "SETNAME", f"switchboard-{self._name}")
@@ -251,6 +252,7 @@ class Link:
         """
         while True:
             await self._lost.wait()
+            self._connector.counts.store_lost[self._name] += 1
             _log.warning("store connection lost", link=self._name, reason=self._reason)
             if asyncio.get_running_loop().time() - self._up_at > _LONGEST_PAUSE_S:
                 self._pause_s = _FIRST_PAUSE_S
@@ -264,6 +266,7 @@ class Link:
                     self._reason = getattr(exc, "reason", None) or str(cast(StoreRefused, exc))
                 except Exception as exc:  # noqa: BLE001
                     # The edge of the loop: a link that nobody keeps would be down for ever.
+                    self._connector.counts.failed("link")
                     _log.exception("store connection failed", link=self._name)
                     self._reason = repr(exc)
             _log.info("store connection up again", link=self._name)

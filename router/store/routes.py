@@ -97,6 +97,7 @@ class RouteTable:
     """
 
     def __init__(self, connector: Connector, keys: Keys, settings: RegistrySettings) -> None:
+        self.counts = connector.counts
         self._keys = keys
         self._caches = settings.cache
         self._limit = settings.cache_users
@@ -137,6 +138,7 @@ class RouteTable:
         """
         commands = [self._command(question) for question in questions]
         asked = self._link.up
+        self.counts.lookups += len(questions)
         self._under_way += 1
 
         def replied(replies: list[Any] | None) -> None:

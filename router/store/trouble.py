@@ -59,6 +59,12 @@ OTHER: Final = Trouble(Meaning.REFUSED)
 """Any error that has no row."""
 
 
+def known_kind(error: str) -> str:
+    """Return the first word of an error reply if it has a row, else `other`."""
+    word = error.partition(" ")[0]
+    return word if word in TROUBLES else "other"
+
+
 def trouble_of(error: str) -> Trouble:
     """Return what an error reply means, by its first word."""
     return TROUBLES.get(error.partition(" ")[0], OTHER)

@@ -10,8 +10,11 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 import structlog
-from hiredis import ProtocolError, PushNotification, Reader
+from hiredis import ProtocolError, PushNotification, Reader, ReplyError
 from redis.asyncio.connection import AbstractConnection
+
+from router.counts import Counts
+from router.store.trouble import known_kind
 
 Done = Callable[[list[Any] | None], None]
 """Called once with the replies in order; with None if the connection was lost before them all."""
@@ -32,6 +35,7 @@ class Wire(asyncio.Protocol):
         on_push: takes RESP3 push messages, in order with the replies around them.
         on_lost: called once, after every waiting `Done`, when the connection has ended.
         reply_timeout_s: a connection that owes a reply and gives none for so long is given up.
+        counts: of the process; None for its own.
     """
 
     def __init__(
@@ -40,7 +44,9 @@ class Wire(asyncio.Protocol):
         on_push: Callable[[list[Any]], None],
         on_lost: Callable[[str], None],
         reply_timeout_s: float,
+        counts: Counts | None = None,
     ) -> None:
+        self._counts = counts or Counts()
         self._connection = connection
         self._on_push = on_push
         self._on_lost = on_lost
@@ -70,12 +76,14 @@ class Wire(asyncio.Protocol):
             done(None)
             return
         self._waiting.append((count, done))
+        self._counts.round_trips += 1
         if not self._given_up:
             self._transport.write(data)
 
     def write(self, data: bytes) -> None:
         """Write packed commands that the store does not answer; on a lost connection do nothing."""
         if not self.lost and not self._given_up:
+            self._counts.unanswered += 1
             self._transport.write(data)
 
     def expect(self, count: int, done: Done) -> None:
@@ -113,6 +121,8 @@ class Wire(asyncio.Protocol):
                     self._on_push(reply)
                     continue
                 self._answered += 1
+                if type(reply) is ReplyError:
+                    self._counts.store_errors[known_kind(str(reply))] += 1
                 count, done = waiting[0]
                 if count == 1:
                     waiting.popleft()

@@ -133,6 +133,7 @@ class LookUps:
         for user in list(self._behind):
             cached = self._routes.cached(user)
             if cached is not None and not any(item[1].special for item in self._behind[user]):
+                self._routes.counts.cached += len(self._behind[user])
                 ready += [(parcel, delivery, cached) for parcel, delivery in self._behind.pop(user)]
         # First what waits: whoever is told an outcome may send, and must not overtake.
         self._found(ready)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from hiredis import ReplyError
 
+from router.counts import Counts
 from router.errors import StoreRefused, SwitchboardError, Unavailable
 from router.keys import Keys
 from router.model import EndpointId
@@ -52,9 +53,13 @@ class Outbox:
         keys: key names.
         room: how much an inbox may hold.
         limit: most envelopes that may wait here; one more is answered `FULL`.
+        counts: of the process; None for its own.
     """
 
-    def __init__(self, link: Link, keys: Keys, room: Room, limit: int) -> None:
+    def __init__(
+        self, link: Link, keys: Keys, room: Room, limit: int, counts: Counts | None = None
+    ) -> None:
+        self._counts = counts or Counts()
         self._link = link
         self._keys = keys
         self._room = room
@@ -78,9 +83,11 @@ class Outbox:
         """
         if self._waiting >= self._limit:
             self._full = f"{self._waiting} pushes wait for the store here"
+            self._counts.limit("pushes waiting")
             done(arg, Push.FULL)
             return
         self._waiting += 1
+        self._counts.pushes += 1
         queue = self._queues.get(endpoint)
         if queue is None:
             self._queues[endpoint] = deque(((envelope, done, arg),))

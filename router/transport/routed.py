@@ -99,6 +99,7 @@ class RoutedTransport:
             return
         found = [self._known(delivery.user) for delivery in deliveries]
         if None not in found:
+            self._routes.counts.cached += len(found)
             known: dict[EndpointId, list[Delivery]] = {}
             for delivery, routes in zip(deliveries, found, strict=True):
                 self._plan(delivery, routes or NOWHERE, known)
@@ -205,6 +206,7 @@ class RoutedTransport:
     def _detour(self, copy: Copy) -> None:
         """The endpoint is closed: remove its routes by name, look up past the cache, send on."""
         data = []
+        self._routes.counts.detours += len(copy.deliveries)
         for delivery in copy.deliveries:
             self._routes.forget(delivery.user)
             data.append(self._registry.pack_forget(delivery.user, copy.endpoint))

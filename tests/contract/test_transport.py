@@ -63,7 +63,7 @@ async def test_only_the_nodes_that_hold_the_user_receive_anything(
     for _ in range(3):
         assert await sent(sender, "alice") is Outcome.DELIVERED
     assert [len(node.messages) for node in nodes] == [0, 3, 0]
-    assert [node.member.receiver.received for node in nodes] == [0, 3, 0]
+    assert [node.member.counts.received for node in nodes] == [0, 3, 0]
 
 
 async def test_every_node_that_holds_the_user_receives_it_once(
@@ -122,7 +122,7 @@ async def test_many_users_of_one_node_are_one_envelope(
     assert results.pop(UserId("nobody")).outcome is Outcome.OFFLINE
     assert {result.outcome for result in results.values()} == {Outcome.DELIVERED}
     assert len({result.id for result in results.values()}) == 1
-    assert [node.member.receiver.received for node in nodes] == [1, 1, 0]
+    assert [node.member.counts.received for node in nodes] == [1, 1, 0]
     assert sorted(nodes[0].messages[0].users or ()) == sorted(here)
 
 
@@ -133,7 +133,7 @@ async def test_more_users_than_fit_are_as_few_envelopes_as_it_takes(
     await nodes[0].attach(*users)
     results = await sender.send_many(users, "sale", confirm="written")
     assert {result.outcome for result in results.values()} == {Outcome.WRITTEN}
-    assert nodes[0].member.receiver.received == 3
+    assert nodes[0].member.counts.received == 3
 
 
 # ---- what changes behind a warm cache -----------------------------------------------------------
@@ -318,7 +318,7 @@ async def test_a_user_who_never_came_is_offline(nodes: list[Endpoint], sender: R
     for confirm in ("delivered", "written", "accepted"):
         result = await sender.send("nobody", "x", confirm=confirm)
         assert (result.outcome, result.sessions) == (Outcome.OFFLINE, 0)
-    assert [node.member.receiver.received for node in nodes] == [0, 0, 0]
+    assert [node.member.counts.received for node in nodes] == [0, 0, 0]
 
 
 async def test_a_user_who_left_is_offline_though_the_cache_was_warm(

@@ -26,4 +26,4 @@ async def test_a_node_alone_goes_on_as_if_nothing_had_been(
             assert (await router.send("alice", 1)).outcome is Outcome.DELIVERED
         assert await alice.messages(1) == [1]
         assert await cluster.routes("alice") == fields_of([alice], cluster.nodes)
-        assert node.canary.restarts == 0
+        assert node.canary.counts.canary_misses == 0

@@ -74,7 +74,7 @@ async def test_garbage_becomes_a_dead_letter_and_the_loop_goes_on(
     await put(cluster, 0, entry, encode(MESSAGE), entry)
     assert await alice.messages(1) == ["by hand"]
     await is_empty(cluster, 0)
-    assert cluster.nodes[0].member.receiver.dead_letters == 2
+    assert cluster.nodes[0].member.receiver.counts.dead == 2
     await eventually_dead(cluster, [entry[:65_536]] * 2)
     assert len(logs.events(WARNING)) == 1
     async with cluster.router() as router:
@@ -100,7 +100,7 @@ async def test_dead_letters_are_capped_and_the_log_is_not_flooded(
         return len(letters) == 1_000 and letters[-1] == b"2999"
 
     await eventually(the_newest_are_there)
-    assert cluster.nodes[0].member.receiver.dead_letters == 3_000
+    assert cluster.nodes[0].member.receiver.counts.dead == 3_000
     assert len(logs.events(WARNING)) == 1
 
 

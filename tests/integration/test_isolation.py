@@ -44,7 +44,7 @@ async def test_its_sessions_are_sent_to_nodes_that_reach_the_store(
             code, _, frames = await client.closed(within_s=30.0)
             assert (code, frames[-1]["type"]) == (1013, "goodbye")
             assert 0 <= frames[-1]["reconnect_after_ms"] <= 2_000
-        assert cut.isolation.sent_away == 5
+        assert cut.isolation.counts.sent_away == 5
         back = [await cluster.connect(well, f"u{number}") for number in range(5)]
 
         async def reached() -> bool:
@@ -79,7 +79,7 @@ async def test_while_the_store_itself_is_away_sessions_stay_where_they_are(
         # Both have thought of it more than once, have asked each other, and have stayed.
         await eventually(lambda: all(len(each) >= 2 for each in asked), 60.0)
         assert True not in {word for each in asked for word in each}
-        assert [node.isolation.sent_away for node in cluster.nodes] == [0, 0]
+        assert [node.isolation.counts.sent_away for node in cluster.nodes] == [0, 0]
         own_store.launch()
         await eventually(own_store.ready)
         await eventually(lambda: all(node.not_ready() is None for node in cluster.nodes), 20.0)

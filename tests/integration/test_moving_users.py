@@ -81,7 +81,7 @@ async def test_a_message_in_the_old_nodes_inbox_follows_its_user(
         stuck.free()
         assert await new.messages(1) == ["follow me"]
         assert (await sending).outcome is Outcome.DELIVERED
-    assert stuck.node.member.receiver.sent_on == 1
+    assert stuck.node.member.receiver.counts.sent_on == 1
     assert cluster.delivered() == [0, 1, 0, 0]
 
 
@@ -106,7 +106,7 @@ async def test_it_finds_a_user_who_has_come_back(cluster: Cluster, stuck: StuckN
         stuck.free()
         assert await back.messages(1) == ["follow me"]
         assert (await sending).outcome is Outcome.DELIVERED
-    assert stuck.node.member.receiver.sent_on == 0
+    assert stuck.node.member.receiver.counts.sent_on == 0
 
 
 async def test_of_a_user_who_has_left_the_sender_hears_offline(

@@ -251,7 +251,7 @@ async def test_ten_seconds_without_a_store_with_the_settings_as_they_come(
             async with asyncio.timeout(10.0):  # the promise
                 await all_well(cluster, clients)
                 await until_it_works(all_reached)
-        assert [node.isolation.sent_away for node in cluster.nodes] == [0] * 4
+        assert [node.isolation.counts.sent_away for node in cluster.nodes] == [0] * 4
 
 
 async def until_it_works(attempt: Callable[[], Awaitable[bool]]) -> None:

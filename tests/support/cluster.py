@@ -169,11 +169,11 @@ class Cluster:
 
     def received(self) -> list[int]:
         """Return how many messages each node has taken from its inbox."""
-        return [node.member.receiver.received for node in self.nodes]
+        return [node.member.counts.received for node in self.nodes]
 
     def delivered(self) -> list[int]:
         """Return how many messages each node has written to a socket."""
-        return [node.delivery.delivered for node in self.nodes]
+        return [node.delivery.counts.delivered for node in self.nodes]
 
     async def routes(self, user: str) -> set[str]:
         """Return the registry's fields of a user: `endpoint/session`."""

@@ -49,7 +49,7 @@ async def test_one_that_comes_back_again_and_again_is_not_silent(
         await eventually(lambda: canary._missing > 0)
         await eventually(lambda: canary._missing == 0)
     assert not canary.silent
-    assert member.receiver.received == 0
+    assert member.counts.received == 0
 
 
 async def test_those_that_stay_in_the_inbox_are_missed_and_the_inbox_is_read_anew(
@@ -58,7 +58,7 @@ async def test_those_that_stay_in_the_inbox_are_missed_and_the_inbox_is_read_ane
     await member.receiver._reader._link._keeper.stop()  # nobody connects again
     member.receiver.restart("cut by the test")
     await eventually(lambda: canary.silent)
-    await eventually(lambda: canary.restarts > 0)
+    await eventually(lambda: canary.counts.canary_misses > 0)
     assert logs.events(SILENT)
     member.receiver._reader._link._keeper.start()
     await eventually(lambda: not canary.silent)

@@ -77,7 +77,7 @@ async def test_a_message_reaches_its_user_as_the_contract_says() -> None:
         {"type": "message", "id": "m1", "from": "bob", "data": {"order": 42}, "sent_at": 1.5}
     ]
     assert other.writes == []
-    assert node.delivery.delivered == 1
+    assert node.delivery.counts.delivered == 1
 
 
 async def test_a_socket_that_breaks_costs_nobody_else_the_batch(
@@ -103,7 +103,7 @@ async def test_every_session_of_a_user_gets_it() -> None:
     sockets = [node.connect("alice")[1] for _ in range(3)]
     node.batch(envelope("alice"))
     assert [len(socket.said()) for socket in sockets] == [1, 1, 1]
-    assert node.delivery.delivered == 1
+    assert node.delivery.counts.delivered == 1
 
 
 async def test_one_envelope_serves_many_users_and_names_those_who_are_not_here() -> None:
@@ -115,7 +115,7 @@ async def test_one_envelope_serves_many_users_and_names_those_who_are_not_here()
         (3, Answer.NOT_HERE),
     ]
     assert len(alice.said()) == len(eve.said()) == 1
-    assert node.delivery.delivered == 2
+    assert node.delivery.counts.delivered == 2
 
 
 async def test_a_message_for_everybody_reaches_every_session_once() -> None:
@@ -160,7 +160,7 @@ async def test_what_comes_before_the_welcome_is_taken_and_kept() -> None:
     assert node.batch(envelope("alice")) == []
     assert socket.writes == []
     assert not session.closed
-    assert node.delivery.delivered == 1
+    assert node.delivery.counts.delivered == 1
 
 
 # ---- repeats ------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ async def test_a_repeat_is_not_written_again() -> None:
     node.batch(envelope("alice"), envelope("alice"))
     node.batch(envelope("alice"))
     assert len(socket.said()) == 1
-    assert node.delivery.repeats == 2
+    assert node.delivery.counts.repeats == 2
 
 
 async def test_a_session_that_came_later_gets_what_is_a_repeat_to_the_others() -> None:
@@ -282,7 +282,7 @@ async def test_an_expired_message_is_written_to_nobody() -> None:
         (1, Answer.EXPIRED),
     ]
     assert socket.writes == []
-    assert node.delivery.delivered == 0
+    assert node.delivery.counts.delivered == 0
 
 
 async def test_a_message_that_still_has_time_is_written() -> None:
@@ -299,7 +299,7 @@ async def test_a_slow_session_is_closed_and_the_message_dropped() -> None:
     socket.waiting_bytes = 1_000
     assert node.batch(envelope("alice")) == [(0, Answer.DROPPED)]
     assert session.closed
-    assert (node.delivery.dropped, node.delivery.delivered) == (1, 0)
+    assert (node.delivery.counts.dropped, node.delivery.counts.delivered) == (1, 0)
 
 
 async def test_one_slow_session_does_not_take_the_message_from_the_users_others() -> None:
@@ -416,7 +416,7 @@ async def test_a_durable_message_carries_its_place_in_each_users_mailbox() -> No
     assert node.batch(msgspec.structs.replace(durable(1, "alice", "eve"), **places)) == []
     assert [frame["offset"] for frame in alice.said()] == ["1-0"]
     assert [frame["offset"] for frame in eve.said()] == ["41-7"]
-    assert node.delivery.delivered == 2
+    assert node.delivery.counts.delivered == 2
 
 
 async def test_one_behind_a_gap_is_left_to_the_mailbox() -> None:
@@ -457,7 +457,7 @@ async def test_a_place_that_was_written_is_not_written_again_and_can_be_proved()
     node = Node()
     session, socket = ready(node, after=5)
     assert node.batch(durable(4, "alice")) == []
-    assert node.delivery.repeats == 1
+    assert node.delivery.counts.repeats == 1
     (ping,) = socket.pings()
     session.pong(ping)
     assert await node.answers.heard() == [(1, Answer.DELIVERED, 1)]

@@ -111,7 +111,7 @@ class TestFinishing:
             async with RawClient(stays.address, "/ws?user=slow") as slow:
                 await slow.message()
                 sending = asyncio.create_task(leaves.router.send("slow", 1, timeout=60))
-                await eventually(lambda: stays.delivery.delivered == 1)
+                await eventually(lambda: stays.delivery.counts.delivered == 1)
                 ending = await leave(cluster, leaves)
                 await slow.message()
                 await slow.answer()  # the pong

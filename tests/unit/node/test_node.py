@@ -153,7 +153,7 @@ async def test_clients_that_prove_nothing_do_not_keep_a_node_from_stopping(
         async with RawClient(node.address, "/ws?user=deaf") as deaf:
             await deaf.message()
             sending = asyncio.create_task(router.send("deaf", 1, timeout=60.0))
-            await eventually(lambda: node.delivery.delivered == 1)
+            await eventually(lambda: node.delivery.counts.delivered == 1)
             await cluster.stop(node)
             result = await sending
     assert result.outcome is Outcome.UNKNOWN

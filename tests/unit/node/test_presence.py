@@ -262,7 +262,7 @@ async def test_a_session_that_cannot_be_registered_is_sent_to_another_node(
     session, socket = behind_proxy.arrive()
     await eventually(lambda: session.closed)
     assert socket.closed_with == (1013, "try another node")
-    assert behind_proxy.presence.failures == 1
+    assert behind_proxy.presence.counts.failures["presence"] == 1
     assert len(behind_proxy.hub) == 0
     assert await looks.routes() == set()
 
@@ -454,7 +454,7 @@ async def test_who_arrives_is_welcomed_first_and_then_gets_the_mailbox(world: Wo
     for number in range(3):
         await put(world, number)
     session, socket = world.arrive()
-    await eventually(lambda: world.replays.replayed == 3)
+    await eventually(lambda: world.replays.counts.replayed == 3)
     await eventually(lambda: not session.place.replaying)
     assert [frame["type"] for frame in socket.said()] == ["welcome", *["message"] * 3]
 
@@ -518,7 +518,7 @@ async def test_after_a_fence_nothing_is_written_twice_and_nothing_is_missed(
 ) -> None:
     await put(world, 1)
     session, socket = await world.welcomed()
-    await eventually(lambda: world.replays.replayed == 1)
+    await eventually(lambda: world.replays.counts.replayed == 1)
     missed = await put(world, 2)
     before = world.endpoint
     await looks.redis.delete(world.keys.open(before))

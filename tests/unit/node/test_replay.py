@@ -166,7 +166,7 @@ async def test_everything_is_written_in_order(world: World, count: int) -> None:
     world.replays.catch_up(session)
     await world.replayed(session)
     assert numbers(socket) == list(range(1, count + 1))
-    assert world.replays.replayed == count
+    assert world.replays.counts.replayed == count
 
 
 async def test_a_replayed_message_says_so_and_is_otherwise_as_it_was(world: World) -> None:
@@ -309,7 +309,7 @@ async def test_a_copy_of_what_was_written_is_a_repeat_and_proved_by_the_next_pon
     world.replays.catch_up(session)
     await world.replayed(session)
     assert world.live(*told) == []
-    assert world.delivery.repeats == 1
+    assert world.delivery.counts.repeats == 1
     first, *others = [frame for frame in socket.frames() if frame.opcode == 9]
     session.pong(bytes(first.data))
     session.pong(bytes(others[0].data) if others else socket.pings()[0])
@@ -495,7 +495,7 @@ async def test_a_replay_that_breaks_ends_the_session_and_says_so(
     world.replays.catch_up(session)
     await eventually(lambda: socket.aborted)
     assert session.closed
-    assert world.replays.failures == 1
+    assert world.replays.counts.failures["replay"] == 1
 
 
 # ---- where a session goes on --------------------------------------------------------------------

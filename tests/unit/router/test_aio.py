@@ -184,7 +184,7 @@ class TestRefusals:
         with pytest.raises(error) as caught:
             await router.send(**{"user": "alice", "data": 1, **call})
         assert getattr(caught.value, "field", None) == field
-        assert router.member.sending.sent == 0
+        assert router.member.sending.counts.sends == 0
         assert router.member.endpoint.id is None
 
     async def test_data_may_have_its_full_size(self, router: Router, nodes: list[Endpoint]) -> None:
@@ -223,7 +223,7 @@ class TestSendMany:
         await nodes[1].attach(*there)
         results = await router.send_many([*here, *there], 1, confirm="delivered")
         assert {result.outcome for result in results.values()} == {Outcome.DELIVERED}
-        assert [node.member.receiver.received for node in nodes] == [1, 1]
+        assert [node.member.counts.received for node in nodes] == [1, 1]
         assert nodes[0].messages[0].users == here
 
     async def test_a_user_named_twice_counts_once(
@@ -248,7 +248,7 @@ class TestSendMany:
         with pytest.raises(InvalidUser) as caught:
             await router.send_many(["alice", "a b"], 1)
         assert caught.value.field == "to"
-        assert router.member.sending.sent == 0
+        assert router.member.sending.counts.sends == 0
 
     async def test_a_store_that_is_away_is_unavailable(
         self, shaky_router: Router, proxy: Proxy

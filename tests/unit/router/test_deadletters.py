@@ -32,7 +32,7 @@ async def test_entries_are_kept_as_they_lay_there_in_order(
     for entry in (b"\xff\x00", b"", b"second"):
         dead.bury(entry, BROKEN)
     assert await kept(plain_link, keys) == [b"\xff\x00", b"", b"second"]
-    assert dead.count == 3
+    assert dead.counts.dead == 3
 
 
 async def test_the_oldest_give_way_to_the_newest(
@@ -43,7 +43,7 @@ async def test_the_oldest_give_way_to_the_newest(
     letters = await kept(plain_link, keys)
     assert (letters[0], letters[-1]) == (b"5", str(MAX_DEAD_LETTERS + 4).encode())
     assert len(letters) == MAX_DEAD_LETTERS
-    assert dead.count == MAX_DEAD_LETTERS + 5
+    assert dead.counts.dead == MAX_DEAD_LETTERS + 5
 
 
 @pytest.mark.parametrize("over", [-1, 0, 1, 1_000_000])
@@ -94,7 +94,7 @@ async def test_without_a_store_it_is_counted_and_nothing_stops(
     dead = DeadLetters(plain_link, keys)
     await plain_link.close()
     dead.bury(b"x", BROKEN)
-    assert dead.count == 1
+    assert dead.counts.dead == 1
     assert redis.exists(keys.dead) == 0
 
 
@@ -104,4 +104,4 @@ async def test_a_store_that_refuses_is_no_obstacle_either(
     redis.set(keys.dead, b"not a list")
     dead.bury(b"x", BROKEN)
     assert await plain_link.command("GET", keys.dead) == b"not a list"
-    assert dead.count == 1
+    assert dead.counts.dead == 1

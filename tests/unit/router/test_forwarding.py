@@ -89,14 +89,14 @@ async def test_it_follows_its_user_alone_and_one_hop_further(cluster: Cluster) -
     assert (onward.users, onward.refs, onward.hop) == ([BOB], [8], 1)
     assert (onward.id, onward.sender, onward.origin, onward.data) == ("m1", "s.1", "bob", b"1")
     assert cluster.routes(BOB) == {N2}
-    assert cluster.forwarder.sent_on == 1
+    assert cluster.forwarder.counts.sent_on == 1
 
 
 async def test_it_goes_to_each_endpoint_that_holds_the_user(cluster: Cluster) -> None:
     await cluster.attach(ALICE, LEFT, N2, N3)
     assert await cluster.send_on() is None
     assert len(cluster.inbox(N2)) == len(cluster.inbox(N3)) == 1
-    assert cluster.forwarder.sent_on == 1
+    assert cluster.forwarder.counts.sent_on == 1
 
 
 @pytest.mark.parametrize(("sure", "answer"), [(True, Answer.NOT_HERE), (False, Answer.UNSURE)])

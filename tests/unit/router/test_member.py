@@ -133,7 +133,7 @@ class TestJoining:
         assert (member.sending.own, member.receipts.own) == (endpoint, endpoint)
         redis.rpush(member.keys.inbox(endpoint), encode(message()))
         await eventually(lambda: not redis.exists(member.keys.inbox(endpoint)))
-        assert member.receiver.received == 1
+        assert member.counts.received == 1
 
     async def test_joining_again_does_nothing(self, member: Member) -> None:
         first = await member.join("me")
@@ -184,7 +184,7 @@ class TestJoining:
             await eventually(lambda: member.link.up)
             endpoint = await member.join("me")
             redis.rpush(member.keys.inbox(endpoint), encode(message()))
-            await eventually(lambda: member.receiver.received == 1)
+            await eventually(lambda: member.counts.received == 1)
             assert member.endpoint.alive
 
     async def test_a_cancelled_caller_does_not_spoil_it_for_the_next(self, member: Member) -> None:
@@ -219,7 +219,7 @@ class TestLeaving:
         endpoint = await member.join("me")
         redis.rpush(member.keys.inbox(endpoint), *([encode(message())] * 50))
         assert await member.leave(5.0) == 0
-        assert member.receiver.received == 50
+        assert member.counts.received == 50
         assert redis.exists(member.keys.inbox(endpoint)) == 0
 
     async def test_what_cannot_be_dealt_with_in_time_stays_and_is_counted(
@@ -295,7 +295,7 @@ class TestComingBack:
             assert second is not None
             assert (member.sending.own, member.receipts.own) == (second, second)
             redis.rpush(member.keys.inbox(second), encode(message()))
-            await eventually(lambda: member.receiver.received == 1)
+            await eventually(lambda: member.counts.received == 1)
 
     async def test_a_store_that_is_back_is_news_and_asked_at_once_whether_we_are_fenced(
         self, settings: Settings, proxy: Proxy, redis: Redis, logs: StrictLogs

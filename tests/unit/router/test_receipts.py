@@ -136,7 +136,7 @@ class TestWhileTheStoreIsAway:
         away.store_is_back()
         await eventually(lambda: answers_to(redis, keys, EVE) == [[1, Answer.WRITTEN, 1]])
         assert answers_to(redis, keys, BOB) == [[1, Answer.WRITTEN, 1], [2, Answer.DROPPED, 0]]
-        assert away.undeliverable == 0
+        assert away.counts.receipts_lost == 0
 
     async def test_what_nobody_waits_for_by_then_is_given_up(
         self,
@@ -155,7 +155,7 @@ class TestWhileTheStoreIsAway:
         away.store_is_back()
         await shaky_link.command("PING")
         assert answers_to(redis, keys, BOB) == []
-        assert away.undeliverable == 1
+        assert away.counts.receipts_lost == 1
 
     async def test_too_many_push_the_oldest_out(
         self,
@@ -170,7 +170,7 @@ class TestWhileTheStoreIsAway:
         for ref in range(5):
             away.add(BOB, ref, Answer.WRITTEN, 1)
             await rounds()
-        assert away.undeliverable == 3
+        assert away.counts.receipts_lost == 3
         await proxy.accept()
         await eventually(lambda: shaky_link.up)
         away.store_is_back()

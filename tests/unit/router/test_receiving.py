@@ -16,6 +16,7 @@ from router.codec import (
     decode_envelope,
     encode,
 )
+from router.counts import Counts
 from router.deadletters import DeadLetters
 from router.forwarding import Forwarder
 from router.keys import Keys
@@ -98,15 +99,17 @@ class World:
         self.taken: list[int] = []
         self.receipts = Receipts(outbox, self.taken.extend)
         self.fenced = 0
+        counts = Counts()
         self.receiver = Receiver(
             inbox,
             keys,
             InboxSettings(block_s=0.2),
-            Forwarder(self.registry, outbox),
-            DeadLetters(link, keys),
+            Forwarder(self.registry, outbox, counts),
+            DeadLetters(link, keys, counts),
             self.receipts,
             self.taken.extend,
             self._fenced,
+            counts,
         )
         self.sockets = Sockets(self.receipts)
         self.receiver.recipient = self.sockets
@@ -197,7 +200,7 @@ class TestHandingOut:
         assert world.sockets.data == [b"0", b"1", b"2", b"3", b"4"]
         assert world.sockets.flushed[-1] == 5
         assert len(world.sockets.flushed) <= 2
-        assert world.receiver.received == 5
+        assert world.receiver.counts.received == 5
 
     async def test_good_news_does_not_wait_until_the_batch_is_removed(
         self, shaky_inbox: World, proxy: Proxy
@@ -233,7 +236,7 @@ class TestHandingOut:
         world.receiver.deliver(b"garbage")
         world.receiver.flush()
         assert world.sockets.messages == [message(1)]
-        assert (world.receiver.received, world.receiver.dead_letters) == (1, 1)
+        assert (world.receiver.counts.received, world.receiver.counts.dead) == (1, 1)
         assert world.sockets.flushed == [1]
 
     async def test_what_cannot_be_stood_of_it_is_put_aside(
@@ -244,7 +247,7 @@ class TestHandingOut:
         world.receiver.deliver(encode(message(1, data=b'"poison"')))
         world.receiver.deliver(encode(message(2)))
         assert world.sockets.data == [b'"poison"', b'"x"']
-        assert world.receiver.dead_letters == 1
+        assert world.receiver.counts.dead == 1
 
 
 class TestGarbage:
@@ -261,7 +264,7 @@ class TestGarbage:
         await world.answered((1, Answer.WRITTEN), (2, Answer.WRITTEN))
         await world.emptied()
         assert world.redis.lrange(world.keys.dead, 0, -1) == [garbage]
-        assert world.receiver.dead_letters == 1
+        assert world.receiver.counts.dead == 1
 
     async def test_a_whole_batch_of_it_does_not_stop_the_loop(
         self, world: World, logs: StrictLogs
@@ -269,7 +272,7 @@ class TestGarbage:
         logs.expect(BURIED)
         world.push(*(b"garbage %d" % number for number in range(700)))
         await world.emptied()
-        assert world.receiver.dead_letters == 700
+        assert world.receiver.counts.dead == 700
         assert len(logs.events(BURIED)) == 1
         world.push(message(1))
         await world.emptied()
@@ -294,7 +297,7 @@ class TestGarbage:
         world.sockets.poison = RuntimeError("a fault of ours")
         world.push(MessageEnvelope("m", "", "", 0, 0, 1.0, 0, None, [], b'"poison"'))
         await world.emptied()
-        assert world.receiver.dead_letters == 1
+        assert world.receiver.counts.dead == 1
 
 
 class TestFollowing:
@@ -305,7 +308,7 @@ class TestFollowing:
         await world.emptied()
         assert world.inbox(N2) == [message(5, hop=1)]
         assert world.answers() == []
-        assert world.receiver.sent_on == 1
+        assert world.receiver.counts.sent_on == 1
 
     async def test_only_those_who_are_gone_are_followed(self, world: World) -> None:
         world.sockets.here["bob"] = Answer.DELIVERED

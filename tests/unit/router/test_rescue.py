@@ -142,7 +142,7 @@ class TestMessages:
         await eventually(lambda: looked_up.steps == 4)
         await first.stop()
         assert await hears_nothing(world, n1, sending)
-        assert (first.rescued, first.failures) == (0, 0)
+        assert (first.counts.rescues, first.counts.failures["rescue"]) == (0, 0)
         (await world.rescuer()).rescue_own(dead)
         assert (await sending).outcome is Outcome.UNKNOWN
 
@@ -209,7 +209,7 @@ class TestCleaningUp:
         rescuer.rescue_own(n1.id)
         rescuer.rescue_own(dead)
         await world.gone(dead)
-        await eventually(lambda: rescuer.rescued == 1)
+        await eventually(lambda: rescuer.counts.rescues == 1)
         assert (await world.router.send("alice", 1)).outcome is Outcome.DELIVERED
 
     async def test_nothing_a_zombie_does_brings_it_back(self, world: Rescues) -> None:

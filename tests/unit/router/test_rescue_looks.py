@@ -137,7 +137,7 @@ async def test_a_dead_endpoint_is_found_but_not_before_the_finder_was_alive_for_
     assert endpoint == dead
     assert fenced_at - began >= TTL_S
     assert await world.routes("alice") == set()
-    await eventually(lambda: rescuer.rescued == 1)
+    await eventually(lambda: rescuer.counts.rescues == 1)
 
 
 async def test_who_has_no_lease_of_its_own_takes_nobody_for_dead(

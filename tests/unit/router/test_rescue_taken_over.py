@@ -56,7 +56,7 @@ async def dies_at(world: Rescues, dead: EndpointId, step: int, patch: pytest.Mon
     held = Held(member, patch, step)
     rescuer = await world.rescuer(member)
     rescuer.rescue_own(dead)
-    await eventually(lambda: held.reached.is_set() or rescuer.rescued)
+    await eventually(lambda: held.reached.is_set() or rescuer.counts.rescues)
     await rescuer.stop()
     return held.reached.is_set()
 
@@ -71,7 +71,7 @@ async def test_two_at_once_send_everything_on_once(world: Rescues, n1: Endpoint)
         rescuer.rescue_own(dead)
     await world.gone(dead)
     await eventually(lambda: n1.texts() == ids)
-    await eventually(lambda: sum(rescuer.rescued for rescuer in both) == 1)
+    await eventually(lambda: sum(rescuer.counts.rescues for rescuer in both) == 1)
 
 
 async def test_whoever_dies_at_whatever_step_is_followed_by_another(
@@ -116,7 +116,7 @@ async def test_one_whose_token_ended_on_the_way_undoes_nothing(
         held.goes_on.set()
         await removal_tried(held)
         assert Counter(await everything(world, n1)) == {"m0": 2, "m1": 2, "m2": 2}
-        assert (slow.rescued, await world.left_of(dead)) == (0, [])
+        assert (slow.counts.rescues, await world.left_of(dead)) == (0, [])
 
 
 async def test_a_batch_that_takes_longer_than_the_token_is_removed_bit_by_bit(
@@ -199,7 +199,7 @@ async def test_a_rescue_that_the_store_interrupts_is_finished_later(
     rescuer.rescue_own(dead)
     await world.gone(dead)
     assert set(await everything(world, n1)) == {"m1"}
-    assert rescuer.failures == 0
+    assert rescuer.counts.failures["rescue"] == 0
 
 
 async def test_a_fault_of_ours_is_counted_and_the_next_rescue_goes_on(
@@ -214,7 +214,7 @@ async def test_a_fault_of_ours_is_counted_and_the_next_rescue_goes_on(
     Held(member, monkeypatch, 3, ZeroDivisionError("a fault of ours"))
     rescuer = await world.rescuer(member)
     rescuer.rescue_own(first)
-    await eventually(lambda: rescuer.failures == 1)
+    await eventually(lambda: rescuer.counts.failures["rescue"] == 1)
     rescuer.rescue_own(second)
     await world.gone(second)
     assert await everything(world, n1) == ["m1"]

@@ -131,7 +131,7 @@ class TestSubmitting:
         assert parcel.expires_ms == 0
         assert parcel.sent_at > 1e9
         assert [delivery.user for delivery in deliveries] == [ALICE, BOB]
-        assert sending.sent == 2
+        assert sending.counts.sends == 2
 
     async def test_every_message_has_an_id_of_its_own(
         self, sending: Sending, settled: Settled
