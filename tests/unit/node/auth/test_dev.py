@@ -1,25 +1,20 @@
 import pytest
-from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from node.auth.dev import is_local, named_user
 from router.errors import InvalidUser
-
-
-def request(query: str) -> HTTPServerRequest:
-    start_line = RequestStartLine("GET", f"/ws{query}", "HTTP/1.1")
-    return HTTPServerRequest(start_line=start_line, headers=HTTPHeaders({"Host": "localhost"}))
+from tests.support.requests import handshake
 
 
 def test_in_dev_mode_the_query_says_who_it_is() -> None:
-    assert named_user(request("?user=alice&device=web")) == "alice"
+    assert named_user(handshake("?user=alice&device=web")) == "alice"
 
 
 def test_a_name_in_any_script_is_taken() -> None:
-    assert named_user(request("?user=%E5%A7%94%E5%93%A1")) == "委員"
+    assert named_user(handshake("?user=%E5%A7%94%E5%93%A1")) == "委員"
 
 
 def test_of_several_users_the_last_one_counts() -> None:
-    assert named_user(request("?user=alice&user=bob")) == "bob"
+    assert named_user(handshake("?user=alice&user=bob")) == "bob"
 
 
 @pytest.mark.parametrize(
@@ -37,7 +32,7 @@ def test_of_several_users_the_last_one_counts() -> None:
 )
 def test_a_user_that_breaks_the_rules_is_refused_naming_the_field(query: str) -> None:
     with pytest.raises(InvalidUser) as caught:
-        named_user(request(query))
+        named_user(handshake(query))
     assert caught.value.field == "user"
 
 
