@@ -19,6 +19,7 @@ from node.hub import Hub
 from node.inbound import Inbound
 from node.isolation import Isolation
 from node.listening import Listening
+from node.observe.metrics import Metrics
 from node.peers import Peers
 from node.presence import Presence
 from node.pulse import Pulse
@@ -101,6 +102,17 @@ class Node:
             counts=self.counts,
         )
 
+    def _make_metrics(self) -> Metrics | None:
+        if not self._settings.node.metrics:
+            return None
+        return Metrics(
+            self.member,
+            sessions=lambda: len(self.hub),
+            inbox_lag_s=lambda: self.canary.lag_s,
+            not_ready=self.not_ready,
+            draining=lambda: self.drain.begun,
+        )
+
     def _watch_over(self) -> None:
         """Make what looks after this node from within, and what ends it in order."""
         member, wanted = self.member, self._settings.node
@@ -155,7 +167,7 @@ class Node:
         """Return the Tornado routes of the WebSocket and the API; `/` is left to you."""
         return [
             (r"/ws", ClientHandler, {"context": self._sockets}),
-            *api.routes(self.router, self.gate, self.not_ready),
+            *api.routes(self.router, self.gate, self.not_ready, self._make_metrics()),
         ]
 
     def app_settings(self) -> dict[str, Any]:

@@ -67,6 +67,12 @@ class EndpointKeeper:
         age_s = asyncio.get_running_loop().time() - self._beaten_at
         return self.id is not None and age_s < self._settings.ttl_s
 
+    @property
+    def heartbeat_age_s(self) -> float | None:
+        """Return how long ago the lease was renewed; None before the first time."""
+        age_s = asyncio.get_running_loop().time() - self._beaten_at
+        return None if math.isinf(age_s) else age_s
+
     async def open(self, name: str) -> None:
         """Take the first epoch and start the heartbeat.
 

@@ -102,6 +102,10 @@ class Services:
         """Return how often any of them has ended."""
         return sum(service.failures for service in self._all)
 
+    def restarts(self) -> dict[str, int]:
+        """Return how often which of them has ended."""
+        return {service.name: service.failures for service in self._all}
+
     def failing(self) -> list[str]:
         """Return the names of those that should run and do not."""
         return [service.name for service in self._all if service.failing]

@@ -7,10 +7,11 @@ from typing import Any, Final
 import msgspec
 
 from node.auth import Gate
-from node.handlers import api_messages, api_nodes, api_users, health
+from node.handlers import api_messages, api_nodes, api_users, health, metrics
 from node.handlers.base import MAX_BODY_BYTES, ApiContext, ApiHandler
 from node.handlers.openapi import document
 from node.handlers.problem import NotFound
+from node.observe.metrics import Metrics
 from router.aio import Router
 
 __all__ = ["MAX_BODY_BYTES", "TABLE", "routes"]
@@ -29,18 +30,22 @@ TABLE: Final[tuple[tuple[str, type[ApiHandler]], ...]] = (
     ("/api/v1/openapi.json", api_nodes.DocumentHandler),
     ("/healthz", health.HealthHandler),
     ("/readyz", health.ReadyHandler),
+    ("/metrics", metrics.MetricsHandler),
 )
 
 
-def routes(router: Router, gate: Gate, ready: Callable[[], str | None]) -> list[Any]:
+def routes(
+    router: Router, gate: Gate, ready: Callable[[], str | None], shown: Metrics | None = None
+) -> list[Any]:
     """Return the Tornado routes of the API, those of its health included.
 
     Args:
         router: of this node, entered.
         gate: says who may call.
         ready: returns None while new sessions may come here, else why not, in words.
+        shown: what `/metrics` shows; None when it is switched off.
     """
-    context = ApiContext(router, gate, ready, msgspec.json.encode(document(TABLE)))
+    context = ApiContext(router, gate, ready, msgspec.json.encode(document(TABLE)), shown)
     rules: list[Any] = [(_pattern(path), handler, {"context": context}) for path, handler in TABLE]
     return [*rules, (r"/api(?:/.*)?", NotFound)]
 

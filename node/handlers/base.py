@@ -12,6 +12,7 @@ from tornado.web import stream_request_body
 from node.auth import Gate, Scope
 from node.handlers.problem import RETRY_AFTER_S, ProblemHandler
 from node.handlers.schemas import from_body, from_query
+from node.observe.metrics import Metrics
 from router.aio import MAX_USERS_PER_CALL, Router
 from router.errors import SwitchboardError, TooLarge
 from router.model import MAX_USER_CHARACTERS
@@ -32,12 +33,14 @@ class ApiContext:
         gate: says who may call.
         not_ready: says why no new session should come here; None while they may.
         document: the OpenAPI document, encoded.
+        metrics: what `/metrics` shows; None when it is switched off.
     """
 
     router: Router
     gate: Gate
     not_ready: Callable[[], str | None]
     document: bytes
+    metrics: Metrics | None = None
 
 
 class Source(Enum):
@@ -60,6 +63,7 @@ class Operation:
         takes: what checks the input.
         gives: what it answers.
         statuses: of the answers that are no errors.
+        media_type: of the answer, if it is not JSON.
     """
 
     summary: str
@@ -68,6 +72,7 @@ class Operation:
     takes: type[msgspec.Struct]
     gives: type[msgspec.Struct] | None
     statuses: tuple[int, ...]
+    media_type: str = "application/json"
 
 
 H = TypeVar("H", bound="ApiHandler")
@@ -83,6 +88,7 @@ def operation(
     takes: type[S],
     source: Source = Source.BODY,
     statuses: tuple[int, ...] = (200,),
+    media_type: str = "application/json",
 ) -> Callable[
     [Callable[Concatenate[H, S, P], Awaitable[None]]], Callable[Concatenate[H, P], Awaitable[None]]
 ]:
@@ -97,6 +103,7 @@ def operation(
         takes: what its input must be.
         source: where that stands.
         statuses: of the answers that are no errors.
+        media_type: of the answer, if it is not JSON.
     """
 
     def decorate(
@@ -106,7 +113,7 @@ def operation(
         async def wrapper(self: H, /, *args: P.args, **kwargs: P.kwargs) -> None:
             await method(self, self.read(source, takes), *args, **kwargs)
 
-        described = Operation(summary, scope, source, takes, gives, statuses)
+        described = Operation(summary, scope, source, takes, gives, statuses, media_type)
         wrapper.operation = described  # type: ignore[attr-defined]
         return wrapper
 

@@ -113,7 +113,9 @@ def _query_parameters(struct: Schema) -> Iterable[Schema]:
 def _responses(path: str, op: Operation) -> Schema:
     """Return what each status brings; one and the same may bring an answer or a problem."""
     answer: Schema = _reference(op.gives) if op.gives is not None else {"type": "object"}
-    bodies = [(status, "application/json", answer) for status in op.statuses]
+    if op.media_type != "application/json":
+        answer = {"type": "string"}
+    bodies = [(status, op.media_type, answer) for status in op.statuses]
     bodies += [(status, "application/problem+json", _PROBLEM) for status in _errors(path, op)]
     responses: Schema = {}
     for status, media_type, schema in sorted(bodies, key=lambda body: body[:2]):

@@ -19,6 +19,7 @@ PACKAGES = [
     "router.store",
     "node",
     "node.auth",
+    "node.observe",
     "node.handlers",
     "node.cli",
 ]

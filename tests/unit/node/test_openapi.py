@@ -36,6 +36,7 @@ CONTRACT = {
     ("get", "/api/v1/openapi.json"),
     ("get", "/healthz"),
     ("get", "/readyz"),
+    ("get", "/metrics"),
 }
 
 
@@ -116,7 +117,7 @@ def test_an_operation_shows_the_structs_its_handler_uses(
     if has_body:
         assert told["requestBody"]["content"]["application/json"]["schema"] == {"$ref": takes}
     for status in operation.statuses:
-        schema = told["responses"][str(status)]["content"]["application/json"]["schema"]
+        schema = told["responses"][str(status)]["content"][operation.media_type]["schema"]
         if operation.gives is not None:
             assert schema == {"$ref": f"#/components/schemas/{operation.gives.__name__}"}
 

@@ -1,0 +1,19 @@
+"""docs/operations.md tells what a node shows."""
+
+from node.observe.catalog import METRICS
+from tests.support.documents import code_in, read
+
+OPERATIONS = read("docs/operations.md")
+
+
+def test_every_metric_is_told_with_what_it_means_and_what_to_do() -> None:
+    table = OPERATIONS.table("metric", "type", "unit", "labels", "means", "when it is odd")
+    told = [
+        (code_in(name)[0], kind, unit, code_in(labels), means)
+        for name, kind, unit, labels, means, _ in table.rows
+    ]
+    assert told == [
+        (m.shown, m.kind.value, m.unit, m.label.split(", ") if m.label else [], m.help)
+        for m in METRICS
+    ]
+    assert all(table.column("when it is odd"))
