@@ -264,7 +264,7 @@ class Router(Directory):
         Args:
             user: whose.
             session: only this one; None for all.
-            reason: told to the client, at most 100 bytes.
+            reason: told to the client, at most 100 characters.
 
         Returns:
             How many were closed, as far as the nodes answered in `delivery.timeout_s`.

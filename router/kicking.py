@@ -9,7 +9,17 @@ from router.model import EndpointId, Outcome, SessionId, UserId
 from router.transport.base import Delivery
 from router.transport.outbox import Push
 
-MAX_REASON_CHARACTERS = 100  # a close frame holds 123 bytes
+MAX_REASON_CHARACTERS = 100  # a close frame holds 123 bytes, and is cut; the goodbye has all of it
+
+
+def check_reason(reason: str) -> None:
+    """Check what a client shall be told when its session is closed.
+
+    Raises:
+        InvalidRequest: it is too long, or holds control characters.
+    """
+    if len(reason) > MAX_REASON_CHARACTERS or not reason.isprintable():
+        raise InvalidRequest("reason", f"has at most {MAX_REASON_CHARACTERS} printable characters")
 
 
 async def kick(
@@ -28,11 +38,10 @@ async def kick(
         How many sessions were closed, as far as the nodes have answered.
 
     Raises:
-        InvalidRequest: a reason that does not fit into a close frame.
+        InvalidRequest: a reason that is too long, or holds control characters.
         Unavailable, StoreRefused: the store is away or refuses, and nothing was closed for sure.
     """
-    if len(reason.encode()) > MAX_REASON_CHARACTERS or not (reason.isprintable()):
-        raise InvalidRequest("reason", f"has at most {MAX_REASON_CHARACTERS} printable bytes")
+    check_reason(reason)
     sessions = await member.registry.sessions(user)
     endpoints = sorted({s.endpoint for s in sessions if session in (None, s.session)})
     waiting: list[asyncio.Future[int]] = []

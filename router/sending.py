@@ -17,6 +17,7 @@ from router.transport.base import Delivery, Transport
 _TICK_S: Final = 0.05
 MIN_TIMEOUT_S: Final = 0.001
 MAX_TIMEOUT_S: Final = 3_600.0
+MAX_TTL_S: Final = 1_000_000_000.0
 Settled = Callable[[Delivery], None]
 # A delivery, its deadline, its lane, and when it began; None for an order, which is no message.
 _Waiting = tuple[Delivery, float, dict[int, Delivery], float | None]
@@ -52,7 +53,7 @@ class Draft:
     ) -> None:
         if not MIN_TIMEOUT_S <= timeout_s <= MAX_TIMEOUT_S:
             raise InvalidRequest("timeout_s", f"is {MIN_TIMEOUT_S:g} to {MAX_TIMEOUT_S:g} seconds")
-        if ttl_s is not None and not 0 < ttl_s < 10**9:
+        if ttl_s is not None and not 0 < ttl_s < MAX_TTL_S:
             raise InvalidRequest("ttl_s", "is above 0 seconds")
         if id is not None and not (0 < len(id) <= 128 and id.isprintable()):
             raise InvalidRequest("id", "has 1 to 128 printable characters")

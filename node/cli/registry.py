@@ -130,7 +130,7 @@ def kick(
         str | None, typer.Option(metavar="ID", help="Only this one; all of them without.")
     ] = None,
     reason: Annotated[
-        str, typer.Option(metavar="TEXT", help="Told to the client, at most 100 bytes.")
+        str, typer.Option(metavar="TEXT", help="Told to the client, at most 100 characters.")
     ] = "",
     config: ConfigOption = None,
     redis: RedisOption = None,

@@ -2,12 +2,10 @@
 
 from node import views
 from node.auth import Scope
-from node.handlers.base import USER_LIST_BYTES, ApiHandler, operation
+from node.handlers.base import IDEMPOTENCY_KEY, USER_LIST_BYTES, ApiHandler, operation
 from node.handlers.schemas import Message, MessageToAll, MessageToMany
 from router.errors import Unsupported
 from router.model import OUTCOMES, Confirm, Outcome
-
-_KEY = "Idempotency-Key"
 
 
 class MessagesHandler(ApiHandler):
@@ -19,6 +17,7 @@ class MessagesHandler(ApiHandler):
         takes=Message,
         gives=views.Sent,
         statuses=(200, 202, 503, 504),
+        keyed=True,
     )
     async def post(self, message: Message, user: str) -> None:
         """Send, and answer with the outcome."""
@@ -30,7 +29,7 @@ class MessagesHandler(ApiHandler):
             ttl=message.ttl_s,
             origin=message.origin or "",
             durable=message.durable,
-            key=self.request.headers.get(_KEY),
+            key=self.request.headers.get(IDEMPOTENCY_KEY),
         )
         self.answer(views.sent(result), OUTCOMES[result.outcome].http_status)
 
@@ -46,6 +45,7 @@ class MessageToManyHandler(ApiHandler):
         takes=MessageToMany,
         gives=views.SentToMany,
         statuses=(200, 202),
+        keyed=True,
     )
     async def post(self, message: MessageToMany) -> None:
         """Send, and answer with an outcome for each user; 202 when all are only accepted."""
@@ -57,7 +57,7 @@ class MessageToManyHandler(ApiHandler):
             ttl=message.ttl_s,
             origin=message.origin or "",
             durable=message.durable,
-            key=self.request.headers.get(_KEY),
+            key=self.request.headers.get(IDEMPOTENCY_KEY),
         )
         waiting = (Outcome.ACCEPTED, Outcome.QUEUED)
         all_wait = all(result.outcome in waiting for result in results.values())
@@ -89,5 +89,5 @@ def refuse_key(handler: ApiHandler) -> None:
     Raises:
         Unsupported: there is one.
     """
-    if _KEY in handler.request.headers:
-        raise Unsupported(_KEY, "a broadcast has no idempotency key")
+    if IDEMPOTENCY_KEY in handler.request.headers:
+        raise Unsupported(IDEMPOTENCY_KEY, "a broadcast has no idempotency key")

@@ -21,6 +21,7 @@ from router.model import MAX_USER_CHARACTERS
 # read why it was refused; beyond this the connection is cut.
 MAX_BODY_BYTES: Final = 100 * 1024 * 1024
 _OVERHEAD_BYTES: Final = 64 * 1024
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 USER_LIST_BYTES: Final = MAX_USERS_PER_CALL * (4 * MAX_USER_CHARACTERS + 4)
 
 
@@ -64,6 +65,7 @@ class Operation:
         gives: what it answers.
         statuses: of the answers that are no errors.
         media_type: of the answer, if it is not JSON.
+        keyed: whether it heeds the header `Idempotency-Key`.
     """
 
     summary: str
@@ -73,6 +75,7 @@ class Operation:
     gives: type[msgspec.Struct] | None
     statuses: tuple[int, ...]
     media_type: str = "application/json"
+    keyed: bool = False
 
 
 H = TypeVar("H", bound="ApiHandler")
@@ -89,6 +92,7 @@ def operation(
     source: Source = Source.BODY,
     statuses: tuple[int, ...] = (200,),
     media_type: str = "application/json",
+    keyed: bool = False,
 ) -> Callable[
     [Callable[Concatenate[H, S, P], Awaitable[None]]], Callable[Concatenate[H, P], Awaitable[None]]
 ]:
@@ -104,6 +108,7 @@ def operation(
         source: where that stands.
         statuses: of the answers that are no errors.
         media_type: of the answer, if it is not JSON.
+        keyed: whether it heeds the header `Idempotency-Key`.
     """
 
     def decorate(
@@ -113,7 +118,7 @@ def operation(
         async def wrapper(self: H, /, *args: P.args, **kwargs: P.kwargs) -> None:
             await method(self, self.read(source, takes), *args, **kwargs)
 
-        described = Operation(summary, scope, source, takes, gives, statuses, media_type)
+        described = Operation(summary, scope, source, takes, gives, statuses, media_type, keyed)
         wrapper.operation = described  # type: ignore[attr-defined]
         return wrapper
 
@@ -193,11 +198,13 @@ class ApiHandler(ProblemHandler):
             raise self._refusal
         if self._received > self._limit:
             raise TooLarge("body", self._received, self._limit)
-        if source is Source.BODY or (source is Source.EITHER and self._body):
-            return from_body(self._body, schema)
         if source is Source.NOWHERE:
             return schema()
-        return from_query(self.request.query_arguments, schema)
+        if source is Source.BODY:
+            return from_body(self._body, schema)
+        asked = from_query(self.request.query_arguments, schema)
+        # A body outranks the query; a query that cannot be used is refused all the same.
+        return from_body(self._body, schema) if source is Source.EITHER and self._body else asked
 
     def answer(self, view: msgspec.Struct, status: int = 200) -> None:
         """Finish with `view` as JSON; a busy cluster says when to come back."""

@@ -7,18 +7,16 @@ from typing import Any, Final
 
 import msgspec
 
-from node.handlers.base import ApiHandler, Operation, Source
+from node.handlers.base import IDEMPOTENCY_KEY, ApiHandler, Operation, Source
 from node.handlers.problem import Problem
-from router.model import MAX_USER_CHARACTERS
+from node.handlers.schemas import KEY_SCHEMA, USER_SCHEMA
 
 _METHODS: Final = ("get", "post", "delete")
 _REFERENCE: Final = "#/components/schemas/{name}"
 _PATH_PARAMETERS: Final = {
     "user": {
         "type": "string",
-        "minLength": 1,
-        "maxLength": MAX_USER_CHARACTERS,
-        "pattern": r"^[^\s{}]+$",
+        **USER_SCHEMA,
         "description": "a user id, percent-encoded",
     },
     "session": {"type": "string", "minLength": 1, "description": "a session id"},
@@ -29,6 +27,13 @@ _SECURITY: Final = {
     "description": 'an API key; none is asked for in auth.mode "dev", on loopback',
 }
 Schema = dict[str, Any]
+_KEY_PARAMETER: Final[Schema] = {
+    "name": IDEMPOTENCY_KEY,
+    "in": "header",
+    "required": False,
+    "description": "of several sends of one `from` to one user with the same key one is sent",
+    "schema": KEY_SCHEMA,
+}
 
 
 def operations_of(handler: type[ApiHandler]) -> dict[str, Operation]:
@@ -81,6 +86,8 @@ def _operation(path: str, method: str, op: Operation, components: dict[str, Sche
         described["description"] = f"Needs an API key with the scope `{op.scope}`."
     if op.source in (Source.QUERY, Source.EITHER):
         described["parameters"] += _query_parameters(components[op.takes.__name__])
+    if op.keyed:
+        described["parameters"].append(_KEY_PARAMETER)
     if op.source in (Source.BODY, Source.EITHER):
         described["requestBody"] = {
             "required": op.source is Source.BODY,

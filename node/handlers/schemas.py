@@ -10,22 +10,51 @@ from msgspec import Meta, Raw, Struct, field
 from router.aio import MAX_USERS_PER_CALL
 from router.directory import MAX_PAGE, MAX_QUERY
 from router.errors import InvalidRequest
-from router.model import MAX_USER_CHARACTERS, Confirm
+from router.kicking import MAX_REASON_CHARACTERS, check_reason
+from router.model import MAX_KEY_CHARACTERS, MAX_USER_CHARACTERS, Confirm
+from router.sending import MAX_TIMEOUT_S, MAX_TTL_S, MIN_TIMEOUT_S
 
+# What the router checks, as the OpenAPI document says it: schemathesis finds where they differ.
+# Its patterns are those of ECMA 262 in Unicode mode. C and Z are what `str.isprintable` refuses;
+# of them it allows the plain space.
+_TEXT_SCHEMA: Final = {"pattern": r"^( |[^\p{C}\p{Z}])*$"}
+USER_SCHEMA: Final = {
+    "minLength": 1,
+    "maxLength": MAX_USER_CHARACTERS,
+    "pattern": r"^[^\p{C}\p{Z}{}]+$",
+}
+# What a header can carry of what a key may be.
+KEY_SCHEMA: Final = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_KEY_CHARACTERS,
+    "pattern": r"^[!-~]([ -~]*[!-~])?$",
+}
+_FROM_SCHEMA: Final = {"maxLength": MAX_USER_CHARACTERS, "pattern": r"^[^\p{C}\p{Z}{}]*$"}
+_REASON_SCHEMA: Final = {"maxLength": MAX_REASON_CHARACTERS, **_TEXT_SCHEMA}
 _CONFIRM_SCHEMA: Final = {"enum": [level.name.lower() for level in Confirm]}
+_CONFIRM_ALL_SCHEMA: Final = {"enum": [Confirm.ACCEPTED.name.lower()]}
+_TIMEOUT_SCHEMA: Final = {"minimum": MIN_TIMEOUT_S, "maximum": MAX_TIMEOUT_S}
+_TTL_SCHEMA: Final = {"exclusiveMinimum": 0, "exclusiveMaximum": MAX_TTL_S}
+_User = Annotated[str, Meta(extra_json_schema=USER_SCHEMA)]
 _Data = Annotated[Raw, Meta(description="any JSON value; handed on as it is")]
-_From = Annotated[str | None, Meta(description="the user it is from, as the recipient sees it")]
+_From = Annotated[
+    Annotated[str, Meta(extra_json_schema=_FROM_SCHEMA)] | None,
+    Meta(description="the user it is from, as the recipient sees it"),
+]
 _Confirm = Annotated[str, Meta(extra_json_schema=_CONFIRM_SCHEMA)]
 _Durable = Annotated[
     bool, Meta(description="store it until each of the user's devices has acknowledged it")
 ]
 _Timeout = Annotated[
-    float | None, Meta(description="seconds to wait for the outcome; null for delivery.timeout_s")
+    Annotated[float, Meta(extra_json_schema=_TIMEOUT_SCHEMA)] | None,
+    Meta(description="seconds to wait for the outcome; null for delivery.timeout_s"),
 ]
 _Ttl = Annotated[
-    float | None, Meta(description="seconds after which it is worthless; null for never")
+    Annotated[float, Meta(extra_json_schema=_TTL_SCHEMA)] | None,
+    Meta(description="seconds after which it is worthless; null for never"),
 ]
-_Reason = Annotated[str, Meta(description="told to the client, at most 100 bytes")]
+_Reason = Annotated[str, Meta(description="told to the client", extra_json_schema=_REASON_SCHEMA)]
 
 
 class NoInput(Struct, frozen=True):
@@ -50,7 +79,7 @@ class MessageToMany(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """A message to a list of users."""
 
     to: Annotated[
-        list[str], Meta(min_length=1, max_length=MAX_USERS_PER_CALL, description="user ids")
+        list[_User], Meta(min_length=1, max_length=MAX_USERS_PER_CALL, description="user ids")
     ]
     data: _Data
     origin: _From = field(name="from", default=None)
@@ -71,15 +100,19 @@ class MessageToAll(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     data: _Data
     origin: _From = field(name="from", default=None)
-    confirm: Annotated[_Confirm, Meta(description="a broadcast can only promise accepted")] = (
-        "accepted"
-    )
+    confirm: Annotated[
+        str,
+        Meta(
+            description="a broadcast can only promise accepted",
+            extra_json_schema=_CONFIRM_ALL_SCHEMA,
+        ),
+    ] = "accepted"
 
 
 class UserList(Struct, frozen=True, forbid_unknown_fields=True):
     """A question for a list of users."""
 
-    users: Annotated[list[str], Meta(max_length=MAX_QUERY, description="user ids")]
+    users: Annotated[list[_User], Meta(max_length=MAX_QUERY, description="user ids")]
 
 
 class PageQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,11 +120,21 @@ class PageQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
     node: Annotated[str, Meta(description="only users with a session on this node")] = ""
     prefix: Annotated[
-        str, Meta(max_length=MAX_USER_CHARACTERS, description="only ids that begin with this")
+        str,
+        Meta(
+            max_length=MAX_USER_CHARACTERS,
+            description="only ids that begin with this",
+            extra_json_schema=_TEXT_SCHEMA,
+        ),
     ] = ""
     limit: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="most users in the page")] = 50
     cursor: Annotated[
-        str, Meta(max_length=MAX_USER_CHARACTERS, description="as the page before returned it")
+        str,
+        Meta(
+            max_length=MAX_USER_CHARACTERS,
+            description="as the page before returned it",
+            extra_json_schema=_TEXT_SCHEMA,
+        ),
     ] = ""
 
 
@@ -99,6 +142,10 @@ class Kick(Struct, frozen=True, forbid_unknown_fields=True):
     """Why sessions are closed."""
 
     reason: _Reason = ""
+
+    def __post_init__(self) -> None:
+        """Check the reason here too: the query is checked even where the body counts."""
+        check_reason(self.reason)
 
 
 S = TypeVar("S", bound=Struct)

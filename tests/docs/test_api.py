@@ -68,7 +68,7 @@ def test_every_limit_is_told() -> None:
             "sends of one process that wait for their outcome": SETTINGS.delivery.max_waiting,
             "times a message follows its user": codec.MAX_HOPS,
             f"senseless frames in {window_s} s until a client is disconnected": session._STRIKES,
-            "bytes of the reason of a kick": kicking.MAX_REASON_CHARACTERS,
+            "characters of the reason of a kick": kicking.MAX_REASON_CHARACTERS,
         }.items()
     }
     assert base.MAX_DETOURS == codec.MAX_HOPS

@@ -181,6 +181,8 @@ class KickTest(ApiCase):
             (path, {"reason": 1}, "invalid_request", "reason"),
             (path, {"reason": "x" * 101}, "invalid_request", "reason"),
             (path, {"reason": "a\nb"}, "invalid_request", "reason"),
+            (f"{path}?reason=a%0Ab", {"reason": "fine"}, "invalid_request", "reason"),
+            (f"{path}?reasons=x", {"reason": "fine"}, "invalid_request", "reasons"),
             (f"{path}?why=x", None, "invalid_request", "why"),
         ]
         for where, body, code, field in cases:

@@ -154,6 +154,15 @@ def test_what_a_message_may_say_is_shown_with_its_limits() -> None:
     assert shown["properties"]["from"]["default"] is None
 
 
+def test_a_send_may_carry_a_key_and_a_broadcast_may_not() -> None:
+    def headers(path: str) -> list[str]:
+        return [p["name"] for p in described(path, "post")["parameters"] if p["in"] == "header"]
+
+    assert headers("/api/v1/users/{user}/messages") == ["Idempotency-Key"]
+    assert headers("/api/v1/messages") == ["Idempotency-Key"]
+    assert headers("/api/v1/broadcast") == []
+
+
 def test_descriptions_are_one_line_for_readers_who_do_not_see_the_code() -> None:
     for schema in DOCUMENT["components"]["schemas"].values():
         assert "\n" not in schema.get("description", "")
