@@ -5,6 +5,8 @@ from typing import Any, Final
 
 import tornado.web
 
+from node.handlers.headers import secure
+
 _WEB: Final = Path(__file__).resolve().parent.parent / "web"
 
 # The page talks to its own node over HTTP, and opens its WebSocket to any node of this machine:
@@ -23,16 +25,9 @@ _CONTENT_SECURITY_POLICY: Final = (
     "require-trusted-types-for 'script'"
 )
 
-_HEADERS: Final = {
-    "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    # Ask again each time: a module of one version beside one of another does not work, and the
-    # answer is a 304 without a body.
-    "Cache-Control": "no-cache",
-}
+# Ask again each time: a module of one version beside one of another does not work, and the answer
+# is a 304 without a body.
+_CACHE: Final = "no-cache"
 
 # Not left to the machine's mime tables: under nosniff a module of another type does not run.
 _TYPES: Final = {
@@ -49,8 +44,7 @@ class FileHandler(tornado.web.StaticFileHandler):
 
     def set_default_headers(self) -> None:
         """Set the security headers; error answers carry them too."""
-        for name, value in _HEADERS.items():
-            self.set_header(name, value)
+        secure(self, _CONTENT_SECURITY_POLICY, _CACHE)
 
     def compute_etag(self) -> str | None:
         """Return a tag that changes with the file.

@@ -9,6 +9,7 @@ import structlog
 from msgspec import Meta
 from tornado.web import HTTPError, RequestHandler
 
+from node.handlers.headers import secure
 from router.errors import (
     InvalidRequest,
     InvalidUser,
@@ -104,9 +105,8 @@ class ProblemHandler(RequestHandler):
     """Answers in JSON, and with a problem document whenever something is raised."""
 
     def set_default_headers(self) -> None:
-        """Keep every answer out of caches: what it says is true only now."""
-        self.set_header("Cache-Control", "no-store")
-        self.set_header("X-Content-Type-Options", "nosniff")
+        """Set what every answer carries; it is kept out of caches."""
+        secure(self)
 
     def compute_etag(self) -> str | None:
         """Return no ETag: answers are not cached, and hashing them costs."""

@@ -11,6 +11,7 @@ import structlog
 
 from node.auth import Gate
 from node.frames import CODECS, JSON_PROTOCOL
+from node.handlers.headers import secure
 from node.handlers.problem import RETRY_AFTER_S, Problem, problem_of, set_headers
 from node.inbound import Inbound
 from node.presence import Presence
@@ -53,6 +54,10 @@ class ClientHandler(SocketHandler):
         """See `tornado.web.RequestHandler.initialize`."""
         self._context = context
         self._session: ClientSession | None = None
+
+    def set_default_headers(self) -> None:
+        """Let refusals carry what every answer carries."""
+        secure(self)
 
     def check_origin(self, origin: str) -> bool:
         """See `WebSocketHandler.check_origin`."""
