@@ -6,6 +6,7 @@ import tornado.web
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
+from node.proxies import Proxies, ThroughProxies
 from router.errors import ServerFailed
 from router.settings import NodeSettings
 
@@ -45,7 +46,8 @@ class Listening:
             ) from exc
         self.address = f"{wanted.host}:{sockets[0].getsockname()[1]}"
         options: dict[str, Any] = {"max_header_size": _HEADER_BYTES}
-        self._server = HTTPServer(app, max_body_size=max_body_bytes, **options)
+        served = ThroughProxies(app, Proxies(wanted.trusted_proxies))
+        self._server = HTTPServer(served, max_body_size=max_body_bytes, **options)
         self._server.add_sockets(sockets)
 
     def refuse_new(self) -> None:

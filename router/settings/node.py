@@ -1,10 +1,21 @@
 """The sections about one node."""
 
+import ipaddress
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from router.settings.section import Count, Seconds, Section
+
+
+def _network(text: str) -> str:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(
+            f"is '{text}', no address or network: write it like 10.0.0.7 or 10.0.0.0/8"
+        ) from None
+    return text
 
 
 class NodeSettings(Section):
@@ -13,6 +24,7 @@ class NodeSettings(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "n1"
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8001
+    trusted_proxies: list[Annotated[str, AfterValidator(_network)]] = Field(default_factory=list)
     max_message_bytes: Annotated[int, Field(ge=128, le=8 * 1024 * 1024)] = 65_536
     max_waiting_bytes: Count = 262_144
     ping_interval_s: Seconds = 20.0

@@ -113,6 +113,7 @@ class TestRefusals:
             ("[lease]\nttl_s = 5.0", "lease.ttl_s (5) must be above 2 x lease.heartbeat_s (2.5)"),
             ("[node]\nhost = '0.0.0.0'", 'auth.mode = "dev" lets anybody be anyone'),
             ("[node]\nname = 'a b'", "node.name"),
+            ("[node]\ntrusted_proxies = ['proxy']", "trusted_proxies.0 is 'proxy', no address"),
         ],
     )
     def test_a_bad_value_is_one_sentence(self, tmp_path: Path, text: str, sentence: str) -> None:
