@@ -7,7 +7,7 @@ from router.settings.auth import AuthSettings
 from router.settings.every import Settings
 from router.settings.loading import load
 from router.settings.node import LogSettings, NodeSettings
-from router.settings.section import is_loopback
+from router.settings.section import is_loopback, normal_origin
 from router.settings.store import (
     EMBEDDED,
     DeliverySettings,
@@ -32,4 +32,5 @@ __all__ = [
     "Settings",
     "is_loopback",
     "load",
+    "normal_origin",
 ]
