@@ -17,6 +17,8 @@ _USER: Final = "user"
 class DevGate:
     """The gate of a machine that trusts its own programs and pages; see `Gate`."""
 
+    wants_keys = False
+
     async def identify(self, request: HTTPServerRequest) -> Identity:
         """Take the user id from the query.
 

@@ -20,6 +20,11 @@ class Scope(StrEnum):
 class Gate(Protocol):
     """Says who may come in; asked before anything else is done for a request."""
 
+    @property
+    def wants_keys(self) -> bool:
+        """Say whether callers of the API need a key."""
+        ...
+
     async def identify(self, request: HTTPServerRequest) -> Identity:
         """Return whom a WebSocket handshake comes from.
 

@@ -25,6 +25,11 @@ class HookedGate:
         self._authenticate = authenticate
         self._gate = gate
 
+    @property
+    def wants_keys(self) -> bool:
+        """See `Gate.wants_keys`."""
+        return self._gate.wants_keys
+
     async def identify(self, request: HTTPServerRequest) -> Identity:
         """Ask the application; what it raises beside our own errors is its mistake, a 500."""
         found = self._authenticate(request)

@@ -45,7 +45,9 @@ def routes(
         ready: returns None while new sessions may come here, else why not, in words.
         shown: what `/metrics` shows; None when it is switched off.
     """
-    context = ApiContext(router, gate, ready, msgspec.json.encode(document(TABLE)), shown)
+    context = ApiContext(
+        router, gate, ready, msgspec.json.encode(document(TABLE, wants_keys=gate.wants_keys)), shown
+    )
     rules: list[Any] = [(_pattern(path), handler, {"context": context}) for path, handler in TABLE]
     return [*rules, (r"/api(?:/.*)?", NotFound)]
 

@@ -22,9 +22,9 @@ _PATH_PARAMETERS: Final = {
     "session": {"type": "string", "minLength": 1, "description": "a session id"},
 }
 _SECURITY: Final = {
-    "type": "http",
-    "scheme": "bearer",
-    "description": 'an API key; none is asked for in auth.mode "dev", on loopback',
+    "securitySchemes": {
+        "key": {"type": "http", "scheme": "bearer", "description": "an API key"},
+    }
 }
 Schema = dict[str, Any]
 _KEY_PARAMETER: Final[Schema] = {
@@ -42,12 +42,13 @@ def operations_of(handler: type[ApiHandler]) -> dict[str, Operation]:
     return {name: operation for name, operation in found if operation is not None}
 
 
-def document(table: Sequence[tuple[str, type[ApiHandler]]]) -> Schema:
+def document(table: Sequence[tuple[str, type[ApiHandler]]], *, wants_keys: bool = True) -> Schema:
     """Return the OpenAPI document of an API.
 
     Args:
         table: address, with `{name}` for its variable parts, and its handler; an address with
             two handlers is not possible.
+        wants_keys: whether callers need a key.
     """
     operations = [op for _, handler in table for op in operations_of(handler).values()]
     structs = {struct for op in operations for struct in (op.takes, op.gives) if struct}
@@ -65,23 +66,25 @@ def document(table: Sequence[tuple[str, type[ApiHandler]]]) -> Schema:
         },
         "paths": {
             path: {
-                method: _operation(path, method, op, components)
+                method: _operation(path, method, op, components, wants_keys=wants_keys)
                 for method, op in operations_of(handler).items()
             }
             for path, handler in table
         },
-        "components": {"schemas": components, "securitySchemes": {"key": _SECURITY}},
+        "components": {"schemas": components} | (_SECURITY if wants_keys else {}),
     }
 
 
-def _operation(path: str, method: str, op: Operation, components: dict[str, Schema]) -> Schema:
+def _operation(
+    path: str, method: str, op: Operation, components: dict[str, Schema], *, wants_keys: bool
+) -> Schema:
     described: Schema = {
         "operationId": _name(path, method),
         "summary": op.summary,
         "parameters": [*_path_parameters(path)],
         "responses": _responses(path, op),
     }
-    if op.scope is not None:
+    if op.scope is not None and wants_keys:
         described["security"] = [{"key": []}]
         described["description"] = f"Needs an API key with the scope `{op.scope}`."
     if op.source in (Source.QUERY, Source.EITHER):
