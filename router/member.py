@@ -22,13 +22,14 @@ from router.sending import Sending
 from router.service import Services
 from router.settings import Settings
 from router.store.clock import StoreClock
-from router.store.connect import Connector, check_version, rights_probe
+from router.store.connect import Connector, check_version
 from router.store.inbox import Room
 from router.store.lease import Leases
 from router.store.link import Link
 from router.store.mailbox import Mailbox
 from router.store.registry import Registry
 from router.store.resp import pack
+from router.store.rights import rights_probe
 from router.transport.base import Transport
 from router.transport.choose import Parts, make_transport
 from router.transport.outbox import Outbox

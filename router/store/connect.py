@@ -1,7 +1,6 @@
 """A connection to the store from its address: opening, checking, and what its errors mean."""
 
 import asyncio
-import secrets
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -15,11 +14,8 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from router.counts import Counts
 from router.errors import StoreRefused, SwitchboardError, Unavailable
-from router.keys import Keys
-from router.model import EndpointId, UserId
 from router.service import Services
 from router.settings import RedisSettings
-from router.store.resp import Argument, pack
 from router.store.trouble import Meaning, trouble_of
 
 OLDEST_SERVER: Final = (7, 0)
@@ -73,6 +69,8 @@ class Connector:
             # (cpython#86296): closing would then wait for ever. `connect` has a limit of its own.
             socket_timeout=None,
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
+            # CLIENT SETINFO is newer than the oldest store that will do; no ACL there can allow it.
+            driver_info=None,
         )
         self._timeout_s = settings.connect_timeout_s
         self._pace = Pace()
@@ -172,66 +170,3 @@ def check_version(info: bytes) -> None:
     major, minor = (int(part) for part in (version + ".0").split(".")[:2])
     if (major, minor) < OLDEST_SERVER:
         raise StoreRefused(f"it is Redis {version}, and 7.0 is the oldest that will do")
-
-
-def rights_probe(keys: Keys) -> tuple[bytes, int]:
-    """Return harmless commands, one of each kind we need, and how many they are.
-
-    A user of the store without the rights is then refused at start with the command's name, and
-    not in the middle of a delivery: a script that lacks one right of several does half its work.
-    """
-    # An endpoint of its own: several processes may start at once.
-    endpoint, user = EndpointId(f"probe.{secrets.token_hex(5)}"), UserId("probe")
-    inbox, listing = keys.inbox(endpoint), keys.users(endpoint)
-    commands: list[tuple[Argument, ...]] = [
-        # First the push: a BLMOVE that finds nothing takes the server's next tick, up to 100 ms.
-        ("RPUSH", inbox, "probe"),
-        ("BLMOVE", inbox, inbox, "LEFT", "LEFT", 0.001),
-        ("LRANGE", inbox, 1, 1),
-        ("LLEN", inbox),
-        ("MEMORY", "USAGE", inbox, "SAMPLES", 0),
-        ("LTRIM", inbox, 1, 0),
-        ("HKEYS", keys.routes(user)),
-        ("HGETALL", keys.routes(user)),
-        ("SADD", keys.endpoints, endpoint),
-        ("SREM", keys.endpoints, endpoint),
-        ("SMEMBERS", keys.endpoints),
-        ("ZADD", listing, 0, "probe"),
-        ("ZCARD", listing),
-        ("ZRANGE", listing, "-", "+", "BYLEX", "LIMIT", 0, 1),
-        ("ZREM", listing, "probe"),
-        *_probe_of_scripts(keys.lease(endpoint), keys.done(endpoint), keys.rescued(endpoint)),
-        ("EVAL", "return 1", 0),
-        ("CLIENT", "REPLY", "ON"),
-        ("TIME",),
-    ]
-    return b"".join(pack(*command) for command in commands), len(commands)
-
-
-def _probe_of_scripts(one: str, other: str, third: str) -> list[tuple[Argument, ...]]:
-    """Return what scripts do, done to three keys that are free, and are free again afterwards."""
-    return [
-        ("SET", one, 1, "PX", 60_000),
-        ("GET", one),
-        ("EXISTS", one),
-        ("PTTL", one),
-        ("MGET", one, other),
-        ("RENAME", one, other),
-        ("PEXPIRE", other, 60_000),
-        ("INCRBY", other, 1),
-        ("DEL", other),
-        ("HSET", third, "a", 1),
-        ("HSETNX", third, "b", 1),
-        ("HGET", third, "a"),
-        ("HEXISTS", third, "a"),
-        ("HLEN", third),
-        ("HVALS", third),
-        ("HDEL", third, "a", "b"),
-        ("XADD", third, "*", "a", 1),
-        ("XINFO", "STREAM", third),
-        ("XLEN", third),
-        ("XRANGE", third, "-", "+", "COUNT", 1),
-        ("XREVRANGE", third, "+", "-", "COUNT", 1),
-        ("XTRIM", third, "MAXLEN", 0),
-        ("DEL", third),
-    ]

@@ -16,17 +16,18 @@ import os
 import secrets
 import subprocess
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
-from urllib.parse import quote
 
 import msgspec
 
 from router.errors import ServerFailed
 from router.store import server_files as files
 from router.store.binary import find_binary, spawn
+from router.store.rights import acl_line
+from router.store.server_address import StoreAddress, remembered
 from router.store.server_probe import look, shut_down
 
 START_S: Final = 15.0  # until it answers at all
@@ -38,52 +39,17 @@ _PORT_TRIES: Final = 5
 _STEP_S: Final = 0.005
 
 
-@dataclass(frozen=True, slots=True)
-class StoreAddress:
-    """Where our server is, and its password; do not log it.
-
-    Args:
-        socket: path of its unix socket.
-        port: its TCP port on 127.0.0.1.
-        pid: its process id.
-        password: asked of every connection.
-    """
-
-    socket: str
-    port: int
-    pid: int
-    password: str = field(repr=False)
-
-    @property
-    def url(self) -> str:
-        """Return the address that our own commands use: the unix socket costs less CPU."""
-        return f"unix://:{self.password}@{quote(self.socket)}"
-
-    @property
-    def tcp_url(self) -> str:
-        """Return the address for `redis-cli -u` and other tools."""
-        return f"redis://default:{self.password}@127.0.0.1:{self.port}"  # redis-cli wants a name
-
-
 def find(data_dir: Path) -> StoreAddress | None:
     """Return where the server of this folder is, or None if none runs.
 
     Args:
         data_dir: the folder that `switchboard up` was given.
     """
-    address = _remembered(data_dir)
+    address = remembered(data_dir)
     if address is None:
         return None
     probe = look(address.socket, address.password)
     return address if probe is not None and probe.pid == address.pid else None
-
-
-def _remembered(data_dir: Path) -> StoreAddress | None:
-    try:
-        text = (data_dir / files.STATE).read_bytes()
-        return msgspec.json.decode(text, type=StoreAddress)
-    except (OSError, msgspec.DecodeError):
-        return None
 
 
 class EmbeddedServer:
@@ -170,14 +136,12 @@ class EmbeddedServer:
             ServerFailed: it cannot be started.
         """
         program = binary or find_binary()
-        before = self._address or _remembered(self.data_dir)
+        before = self._address or remembered(self.data_dir)
         lock = self._take_server_lock(before)
         try:
             self._forget_former_socket(before)
             address = self._choose(before)
-            config = files.server_config(
-                self.data_dir, address.socket, address.port, address.password, self._append_fsync
-            )
+            config = self._config(address)
             self._log_start, log = files.open_log(self.data_dir)
             with log:
                 self._process = spawn(program, config, log.fileno(), lock.fileno())
@@ -257,8 +221,15 @@ class EmbeddedServer:
         """Return where the server shall be: where it was before, as far as that is still free."""
         socket = files.socket_path(self.data_dir, before.socket if before is not None else "")
         port = self._port or files.free_port(before.port if before is not None else 0)
-        password = before.password if before is not None else secrets.token_hex(24)
-        return StoreAddress(socket, port, 0, password)
+        if before is not None:
+            return replace(before, socket=socket, port=port, pid=0)
+        return StoreAddress(socket, port, 0, secrets.token_hex(24), secrets.token_hex(24))
+
+    def _config(self, address: StoreAddress) -> bytes:
+        """Return the server's configuration; whatever the prefix of its keys will be."""
+        place = (self.data_dir, address.socket, address.port)
+        user = acl_line("*", address.user_password)
+        return files.server_config(*place, address.password, user, self._append_fsync)
 
     def _launch_elsewhere_or_fail(self) -> bool:
         if "Address already in use" not in self._said():

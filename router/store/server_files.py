@@ -158,10 +158,20 @@ def free_port(wanted: int) -> int:
     raise ServerFailed(f"no TCP port is free on {HOST}")
 
 
-def server_config(folder: Path, socket_file: str, port: int, password: str, fsync: str) -> bytes:
+def server_config(
+    folder: Path, socket_file: str, port: int, password: str, user: str, fsync: str
+) -> bytes:
     """Return the server's configuration, to be fed to its standard input.
 
     Never in its arguments, which everybody on the machine can read.
+
+    Args:
+        folder: of its data.
+        socket_file: path of its unix socket.
+        port: on `HOST`.
+        password: of the user `default`.
+        user: an ACL line that makes one more.
+        fsync: `appendfsync`.
     """
     lines = [
         f"bind {HOST}",
@@ -169,6 +179,7 @@ def server_config(folder: Path, socket_file: str, port: int, password: str, fsyn
         f"unixsocket {_quoted(socket_file)}",
         "unixsocketperm 700",
         f"requirepass {password}",
+        user,
         "protected-mode yes",
         "daemonize no",
         'logfile ""',  # standard output, which we have put into the log file

@@ -171,7 +171,7 @@ class Nodes:
 
     def _proxy(self) -> Proxy:
         address = self._store.server.address
-        return Proxy(address.socket, address.password)
+        return Proxy(address.socket, address.login)
 
 
 def settings_of(options: Options) -> dict[str, str]:

@@ -84,12 +84,13 @@ class Proxy:
 
     Args:
         socket_path: the store's unix socket.
-        password: of the store, for `url`; "" for none.
+        login: `user:password` of the store, or its password alone, for `url`; "" for none.
     """
 
-    def __init__(self, socket_path: str, password: str = "") -> None:
+    def __init__(self, socket_path: str, login: str = "") -> None:
         self._socket_path = socket_path
-        self._login = f":{password}@" if password else ""
+        named = login if ":" in login else f":{login}"
+        self._login = f"{named}@" if login else ""
         self._server: asyncio.Server | None = None
         self._pairs: set[_Pair] = set()
         self._tasks: set[asyncio.Task[None]] = set()

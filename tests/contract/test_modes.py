@@ -270,7 +270,7 @@ async def test_a_fenced_endpoint_attaches_nobody(world: Endpoints, nodes: list[E
 async def test_a_session_that_could_not_be_attached_is_not_held(
     world: Endpoints, store: EmbeddedServer, nodes: list[Endpoint], sender: Router
 ) -> None:
-    async with Proxy(store.address.socket, store.address.password) as proxy:
+    async with Proxy(store.address.socket, store.address.login) as proxy:
         cut_off = await world.start("n4", proxy.url)
         await proxy.refuse()
         await eventually(lambda: not cut_off.member.link.up)
@@ -299,7 +299,7 @@ async def test_after_the_store_was_away_everybody_is_reachable_again(
     world: Endpoints, store: EmbeddedServer, sender: Router
 ) -> None:
     users = [f"u{i}" for i in range(1_200)]  # more than are subscribed at once
-    async with Proxy(store.address.socket, store.address.password) as proxy:
+    async with Proxy(store.address.socket, store.address.login) as proxy:
         node = await world.start("n1", proxy.url)
         await node.attach(*users)
         await proxy.refuse()

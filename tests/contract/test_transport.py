@@ -181,7 +181,7 @@ async def test_what_changed_while_the_sender_was_cut_off_is_seen(
     world: Endpoints, nodes: list[Endpoint], store: EmbeddedServer
 ) -> None:
     await nodes[0].attach("alice")
-    async with Proxy(store.address.socket, store.address.password) as proxy:
+    async with Proxy(store.address.socket, store.address.login) as proxy:
         sender = await world.sender(proxy.url)
         assert await sent(sender, "alice") is Outcome.DELIVERED
         await proxy.refuse()
@@ -355,7 +355,7 @@ async def test_after_a_push_that_may_have_run_twice_nobody_is_called_offline(
 ) -> None:
     await nodes[0].attach("alice")
     nodes[0].here.clear()
-    async with Proxy(store.address.socket, store.address.password) as proxy:
+    async with Proxy(store.address.socket, store.address.login) as proxy:
         sender = await world.sender(proxy.url)
         lost = proxy.when(PUSH, Fault.LOSE_REPLY)
         result = await sender.send("alice", "x", timeout=2.0)
@@ -368,7 +368,7 @@ async def test_a_repeated_push_reaches_the_node_under_the_same_id(
     world: Endpoints, nodes: list[Endpoint], store: EmbeddedServer
 ) -> None:
     await nodes[0].attach("alice")
-    async with Proxy(store.address.socket, store.address.password) as proxy:
+    async with Proxy(store.address.socket, store.address.login) as proxy:
         sender = await world.sender(proxy.url)
         nodes[0].silent = True
         proxy.when(PUSH, Fault.LOSE_REPLY)
@@ -463,7 +463,7 @@ async def test_without_the_store_every_send_fails_at_once_and_nothing_keeps_wait
     world: Endpoints, nodes: list[Endpoint], store: EmbeddedServer
 ) -> None:
     await nodes[0].attach("alice")
-    async with Proxy(store.address.socket, store.address.password) as proxy:
+    async with Proxy(store.address.socket, store.address.login) as proxy:
         sender = await world.sender(proxy.url)
         await sent(sender, "alice")
         await proxy.refuse()

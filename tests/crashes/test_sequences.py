@@ -142,7 +142,7 @@ async def crash_world(
     """Run a `CrashWorld`; with `sender`, it is the sender's connections that break."""
     address = store.address
     async with (
-        CrashProxy(address.socket, address.password) as proxy,
+        CrashProxy(address.socket, address.login) as proxy,
         Cluster(address.url, nodes=1, node={"port": 0, "drain_s": drain_s}, **QUIET) as cluster,
         Router.connect(proxy.url if sender else address.url, cluster.settings()) as router,
     ):

@@ -68,7 +68,7 @@ async def test_a_node_whose_inbox_brings_nothing_says_so_and_reads_it_anew(
     monkeypatch.setattr(canary_module, "PERIOD_S", 0.1)
     async with (
         Cluster(store.address.url, nodes=0) as cluster,
-        Proxy(store.address.socket, store.address.password) as proxy,
+        Proxy(store.address.socket, store.address.login) as proxy,
         cluster.router() as router,
     ):
         node = await cluster.start("deaf", proxy.url, inbox={"block_s": 60.0})

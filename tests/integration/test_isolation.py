@@ -19,7 +19,7 @@ LEASE = {"ttl_s": 1.0, "heartbeat_s": 0.2}
 
 @pytest.fixture
 async def proxy(store: EmbeddedServer) -> AsyncIterator[Proxy]:
-    async with Proxy(store.address.socket, store.address.password) as between:
+    async with Proxy(store.address.socket, store.address.login) as between:
         yield between
 
 

@@ -43,7 +43,7 @@ class StuckNode:
 
 @pytest.fixture
 async def stuck(cluster: Cluster, store: EmbeddedServer) -> AsyncIterator[StuckNode]:
-    async with Proxy(store.address.socket, store.address.password) as proxy:
+    async with Proxy(store.address.socket, store.address.login) as proxy:
         node = await cluster.start("old", proxy.url)
         yield StuckNode(cluster, node, proxy)
         await cluster.stop(node)
@@ -150,7 +150,7 @@ async def test_a_full_inbox_answers_busy_and_takes_more_when_it_is_read(
 ) -> None:
     async with (
         Cluster(store.address.url, nodes=0, inbox={"max_length": 512}) as cluster,
-        Proxy(store.address.socket, store.address.password) as proxy,
+        Proxy(store.address.socket, store.address.login) as proxy,
     ):
         stuck = StuckNode(cluster, await cluster.start("old", proxy.url), proxy)
         alice = await cluster.connect(stuck.node, "alice")

@@ -120,7 +120,7 @@ async def test_what_the_registry_lost_while_a_node_was_cut_off_is_there_again_at
 ) -> None:
     async with (
         Cluster(store.address.url, nodes=0) as cluster,
-        Proxy(store.address.socket, store.address.password) as proxy,
+        Proxy(store.address.socket, store.address.login) as proxy,
     ):
         node = await cluster.start("cut", proxy.url)
         alice = await cluster.connect(node, "alice")

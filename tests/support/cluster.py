@@ -18,6 +18,7 @@ from router.keys import Keys
 from router.model import EndpointId, UserId
 from router.settings import Settings
 from tests.support.clients import Client
+from tests.support.valkey import as_admin
 
 # Short, so that what takes a lease or a peek to end does not take a test long.
 _FAST: Final[dict[str, dict[str, Any]]] = {
@@ -50,10 +51,11 @@ def fast_settings(prefix: str, **overrides: Overrides) -> Settings:
 def plain_redis(url: str) -> Any:
     """Return a `redis.asyncio.Redis`, which nobody of ours wrote, for looking and doing harm.
 
-    Its methods' types are unions over all of its settings, and help nobody.
+    It may do everything (`as_admin`). Its methods' types are unions over all of its settings, and
+    help nobody.
     """
     return Redis.from_url(
-        url,
+        as_admin(url),
         retry=Retry(NoBackoff(), 0),
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )

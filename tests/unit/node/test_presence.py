@@ -122,7 +122,7 @@ async def world(store: EmbeddedServer, settings: Settings) -> AsyncIterator[Worl
 
 @pytest.fixture
 async def proxy(store: EmbeddedServer) -> AsyncIterator[Proxy]:
-    async with Proxy(store.address.socket, store.address.password) as found:
+    async with Proxy(store.address.socket, store.address.login) as found:
         yield found
 
 

@@ -27,6 +27,7 @@ from tests.support.answers import SENDER, Answers
 from tests.support.logs import Logs
 from tests.support.proxy import Fault, Proxy
 from tests.support.sessions import RecordingSocket, Sessions
+from tests.support.valkey import plain_client
 from tests.support.waiting import eventually, rounds
 
 ALICE = UserId("alice")
@@ -135,7 +136,7 @@ async def world(store: EmbeddedServer, prefix: str, logs: Logs) -> AsyncIterator
 
 @pytest.fixture
 async def proxy(store: EmbeddedServer) -> AsyncIterator[Proxy]:
-    async with Proxy(store.address.socket, store.address.password) as found:
+    async with Proxy(store.address.socket, store.address.login) as found:
         yield found
 
 
@@ -406,7 +407,7 @@ async def test_one_that_expires_while_it_waits_is_lost_to_its_sender(world: Worl
     assert await world.answers.heard() == [(2, Answer.CLOSED, 0)]
 
 
-async def test_what_was_removed_meanwhile_hangs_nobody(world: World) -> None:
+async def test_what_was_removed_meanwhile_hangs_nobody(world: World, store: EmbeddedServer) -> None:
     await world.store()
     session, socket = await world.connect()
     socket.waiting_bytes = FULL
@@ -414,7 +415,8 @@ async def test_what_was_removed_meanwhile_hangs_nobody(world: World) -> None:
     await rounds()
     number, gone = await world.store()
     world.live(number, gone)
-    await world.link.command("XDEL", world.keys.mail(ALICE), str(gone.offset))
+    with plain_client(store.address.url) as redis:
+        redis.xdel(world.keys.mail(ALICE), str(gone.offset))
     socket.waiting_bytes = 0
     await world.replayed(session)
     assert numbers(socket) == [1]

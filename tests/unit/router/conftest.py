@@ -78,7 +78,7 @@ def connector(store: EmbeddedServer) -> Connector:
 
 @pytest.fixture
 async def proxy(store: EmbeddedServer) -> AsyncIterator[Proxy]:
-    async with Proxy(store.address.socket, store.address.password) as between:
+    async with Proxy(store.address.socket, store.address.login) as between:
         yield between
 
 

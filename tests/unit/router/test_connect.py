@@ -1,30 +1,24 @@
 import asyncio
 import itertools
-import re
 from typing import Any, cast
 
 import pytest
 from hiredis import ReplyError
 from hypothesis import given
 from hypothesis import strategies as st
-from redis import Redis
 from redis.asyncio.connection import AbstractConnection
 
 from router.errors import StoreRefused, Unavailable
-from router.keys import Keys
 from router.settings import RedisSettings
-from router.store import scripts
 from router.store.connect import (
     Connector,
     Pace,
     check_version,
     is_noscript,
     printable_address,
-    rights_probe,
     translate,
 )
 from router.store.embedded import EmbeddedServer
-from router.store.link import Link
 from tests.support.fake_store import FakeStore
 from tests.support.waiting import eventually, rounds
 
@@ -196,51 +190,3 @@ class TestVersion:
     def test_one_that_does_not_say_is_refused(self, info: bytes) -> None:
         with pytest.raises(StoreRefused):
             check_version(info)
-
-
-class TestRights:
-    @pytest.fixture
-    def link(self, connector: Connector) -> Link:
-        return Link(connector, "probe")
-
-    async def test_the_probe_is_harmless_and_leaves_nothing(
-        self, link: Link, keys: Keys, redis: Redis
-    ) -> None:
-        await link.open()
-        data, count = rights_probe(keys)
-        replies = await link.ask(data, count)
-        await link.close()
-        assert not [reply for reply in replies if isinstance(reply, ReplyError)]
-        assert redis.keys(f"{keys.prefix}:*") == []
-
-    async def test_it_has_every_command_of_the_scripts(self, keys: Keys) -> None:
-        probe, _ = rights_probe(keys)
-        probed = set(re.findall(rb"\*\d+\r\n\$\d+\r\n(\w+)", probe))
-        used = {
-            name
-            for script in scripts.ALL
-            for name in re.findall(rb"redis\.p?call\('(\w+)'", script.source)
-        }
-        assert used <= probed
-
-    @pytest.mark.parametrize(
-        "command", ["blmove", "ltrim", "zrange", "smembers", "hgetall", "incrby", "xadd"]
-    )
-    async def test_a_missing_right_is_named(
-        self, store: EmbeddedServer, keys: Keys, redis: Redis, command: str
-    ) -> None:
-        ask: Any = redis.execute_command
-        ask("ACL", "SETUSER", keys.prefix, "on", ">pw", "~*", "&*", "+@all", f"-{command}")
-        try:
-            url = f"redis://{keys.prefix}:pw@127.0.0.1:{store.address.port}"
-            link = Link(Connector(url, RedisSettings()), "probe")
-            await link.open()
-            data, count = rights_probe(keys)
-            replies = await link.ask(data, count)
-            await link.close()
-        finally:
-            ask("ACL", "DELUSER", keys.prefix)
-        refused = [str(reply) for reply in replies if isinstance(reply, ReplyError)]
-        # Later ones may miss what a refused one was to make.
-        assert refused[0].startswith("NOPERM")
-        assert command in refused[0].lower()

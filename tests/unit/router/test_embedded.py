@@ -14,7 +14,8 @@ from redis.exceptions import AuthenticationError
 
 from router.errors import ServerFailed
 from router.store import embedded, server_files
-from router.store.embedded import EmbeddedServer, StoreAddress, find
+from router.store.embedded import EmbeddedServer, find
+from router.store.server_address import StoreAddress
 from tests.support.processes import PROC, command_line, is_gone, wait_until
 from tests.support.valkey import plain_client
 
@@ -101,7 +102,7 @@ class TestFinding:
         assert is_gone(pid)
 
     def test_a_state_that_names_a_recycled_process_is_not_believed(self, tmp_path: Path) -> None:
-        stale = StoreAddress(str(tmp_path / "store.sock"), 1, os.getpid(), "secret")
+        stale = StoreAddress(str(tmp_path / "store.sock"), 1, os.getpid(), "secret", "other")
         (tmp_path / server_files.STATE).write_bytes(msgspec.json.encode(stale))
         assert find(tmp_path) is None
 

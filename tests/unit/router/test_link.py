@@ -17,16 +17,31 @@ from router.store import connect as connect_module
 from router.store import link as link_module
 from router.store import scripts
 from router.store.connect import Connector
+from router.store.embedded import EmbeddedServer
 from router.store.link import Link, ReplyLost
 from router.store.resp import pack
 from router.store.trouble import TROUBLES
 from tests.support.fake_store import OK, FakeStore
 from tests.support.proxy import Fault, Proxy
+from tests.support.valkey import as_admin
 from tests.support.waiting import eventually, rounds
 from tests.unit.router.conftest import StrictLogs
 
 TRYAGAIN = "TRYAGAIN Multiple keys request during rehashing of slot"
 LOST, GIVEN_UP = "store connection lost", "store connection given up"
+
+
+@pytest.fixture
+def connector(store: EmbeddedServer) -> Connector:
+    """May do everything: what is said here is not what the product says."""
+    return Connector(as_admin(store.address.url), RedisSettings())
+
+
+@pytest.fixture
+async def proxy(store: EmbeddedServer) -> AsyncIterator[Proxy]:
+    """Likewise."""
+    async with Proxy(store.address.socket, store.address.password) as between:
+        yield between
 
 
 @asynccontextmanager

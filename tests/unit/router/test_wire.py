@@ -12,12 +12,27 @@ from router.keys import Keys
 from router.settings import RedisSettings
 from router.store import wire as wire_module
 from router.store.connect import Connector
+from router.store.embedded import EmbeddedServer
 from router.store.resp import NO_REPLY, pack
 from router.store.wire import Done, Wire
 from tests.support.fake_store import FakeStore
 from tests.support.proxy import Fault, Proxy, Way
+from tests.support.valkey import as_admin
 from tests.support.waiting import eventually
 from tests.unit.router.conftest import StrictLogs
+
+
+@pytest.fixture
+def connector(store: EmbeddedServer) -> Connector:
+    """May do everything: what is said here is not what the product says."""
+    return Connector(as_admin(store.address.url), RedisSettings())
+
+
+@pytest.fixture
+async def proxy(store: EmbeddedServer) -> AsyncIterator[Proxy]:
+    """Likewise."""
+    async with Proxy(store.address.socket, store.address.password) as between:
+        yield between
 
 
 class Heard:
