@@ -22,6 +22,7 @@ def pytest_asyncio_loop_factories(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also run what takes minutes")
+    parser.addoption("--store-tls", action="store_true", help="reach the shared store over TLS")
     parser.addoption("--no-skips", action="store_true", help="a skipped test is a failed test")
 
 

@@ -3,13 +3,15 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource
 
 from router.errors import InvalidSettings
 from router.settings.every import Settings
+
+_PATHS_OF_REDIS: Final = ("data_dir", "ca_file", "certificate_file", "key_file")
 
 
 def load(path: Path | None, flags: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
@@ -39,9 +41,10 @@ def load(path: Path | None, flags: Mapping[str, Mapping[str, Any]] | None = None
 
 
 def _anchored(settings: Settings, folder: Path) -> Settings:
-    """Let a relative `data_dir` mean the same from wherever a command is called."""
-    data_dir = str(folder / settings.redis.data_dir)
-    redis = settings.redis.model_copy(update={"data_dir": data_dir})
+    """Let a relative path mean the same from wherever a command is called."""
+    paths = {name: getattr(settings.redis, name) for name in _PATHS_OF_REDIS}
+    anchored = {name: str(folder / path) for name, path in paths.items() if path}
+    redis = settings.redis.model_copy(update=anchored)
     return settings.model_copy(update={"redis": redis})
 
 

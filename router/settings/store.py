@@ -1,7 +1,7 @@
 """The sections about the store and what is kept there, and about how messages travel."""
 
 from typing import Annotated, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -11,8 +11,14 @@ EMBEDDED: Final = "embedded"
 
 
 def _redis_url(url: str) -> str:
-    if url != EMBEDDED and urlsplit(url).scheme not in ("redis", "rediss", "unix"):
+    if url == EMBEDDED:
+        return url
+    parts = urlsplit(url)
+    if parts.scheme not in ("redis", "rediss", "unix"):
         raise ValueError('is "embedded" or starts with redis://, rediss:// or unix://')
+    # Else an address could switch off what the settings ask for, and nobody would see it.
+    if any(name.startswith("ssl_") for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
+        raise ValueError("has an option that begins with ssl_: set redis.ca_file and the like")
     return url
 
 
@@ -30,6 +36,23 @@ class RedisSettings(Section):
     append_fsync: Literal["always", "everysec", "no"] = "everysec"
     connect_timeout_s: Seconds = 5.0
     reply_timeout_s: Seconds = 5.0
+    ca_file: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
+    check_hostname: bool = True
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> "RedisSettings":
+        if self.key_file and not self.certificate_file:
+            raise ValueError("redis.key_file is set without redis.certificate_file: set both")
+        # One that is handed over beside the settings is not known here.
+        plain = self.url != EMBEDDED and not self.url.startswith("rediss://")
+        if plain and (self.ca_file or self.certificate_file):
+            raise ValueError(
+                "redis.ca_file and redis.certificate_file are for TLS, and redis.url asks for "
+                "none: begin it with rediss://, or leave them out"
+            )
+        return self
 
 
 class RegistrySettings(Section):

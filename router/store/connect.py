@@ -1,6 +1,7 @@
 """A connection to the store from its address: opening, checking, and what its errors mean."""
 
 import asyncio
+import ssl
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from router.counts import Counts
 from router.errors import StoreRefused, SwitchboardError, Unavailable
 from router.service import Services
 from router.settings import RedisSettings
+from router.store import tls
 from router.store.trouble import Meaning, trouble_of
 
 OLDEST_SERVER: Final = (7, 0)
@@ -43,7 +45,7 @@ class Connector:
 
     Args:
         url: `redis://`, `rediss://` or `unix://`, with its password.
-        settings: time limits.
+        settings: time limits, and TLS.
         services: gets the loops that keep these connections up; None when nobody looks at them.
         counts: of the process; None for its own.
     """
@@ -72,7 +74,10 @@ class Connector:
             # CLIENT SETINFO is newer than the oldest store that will do; no ACL there can allow it.
             driver_info=None,
         )
+        self._settings = settings
         self._timeout_s = settings.connect_timeout_s
+        self._secure = urlsplit(url).scheme == "rediss"
+        self._tcp = urlsplit(url).scheme == "redis"
         self._pace = Pace()
 
     async def turn(self) -> None:
@@ -85,27 +90,49 @@ class Connector:
         Raises:
             Unavailable: nobody answers there, or not within `connect_timeout_s`.
             StoreRefused: the store wants another password, or is too old for RESP3.
+            InvalidSettings: a file of the settings for TLS cannot be used.
 
         Cancel-safe: a half-made connection is closed.
         """
         # redis-py leaves both calls untyped.
         connection = cast(AbstractConnection, cast(Any, self._pool).make_connection())
+        if self._secure:
+            # Its own would trust the system's issuers beside ours.
+            cast(Any, connection).ssl_context.context = tls.context(self._settings)
         try:
             async with asyncio.timeout(self._timeout_s):
                 await cast(Any, connection).connect()
         except (AuthenticationError, ResponseError) as exc:
             raise StoreRefused(str(exc)) from exc
         except TimeoutError as exc:
-            raise Unavailable(self.address, f"no answer in {self._timeout_s:g} s") from exc
+            # A plain server waits for the rest of what it takes for a command.
+            hint = f"; {tls.PLAIN_THERE}" if self._secure else ""
+            raise Unavailable(self.address, f"no answer in {self._timeout_s:g} s{hint}") from exc
         except (RedisError, OSError) as exc:
-            raise Unavailable(self.address, _reason(exc)) from exc
+            reason = _reason(exc)
+            if self._tcp and _was_reset(exc):
+                reason += f"; {tls.TLS_THERE}"
+            raise Unavailable(self.address, reason) from exc
         return connection
+
+
+def _bottom(exc: BaseException) -> BaseException:
+    """Return the error with which redis-py's chain of errors began."""
+    while exc.__cause__ is not None or exc.__context__ is not None:
+        exc = cast(BaseException, exc.__cause__ or exc.__context__)
+    return exc
+
+
+def _was_reset(exc: BaseException) -> bool:
+    """Say whether somebody was there, and hung up on our first words: so does a server with TLS."""
+    return isinstance(_bottom(exc), ConnectionResetError | asyncio.IncompleteReadError)
 
 
 def _reason(exc: BaseException) -> str:
     """Return the plain words at the bottom of redis-py's chain of errors."""
-    while exc.__cause__ is not None or exc.__context__ is not None:
-        exc = cast(BaseException, exc.__cause__ or exc.__context__)
+    exc = _bottom(exc)
+    if isinstance(exc, ssl.SSLError):
+        return tls.reason(exc)
     if isinstance(exc, OSError) and exc.strerror:
         return exc.strerror.partition("[")[0].strip() or str(exc)
     return str(exc) or type(exc).__name__

@@ -1,17 +1,83 @@
-"""The store of a test run: one real server for all tests; each takes a key prefix of its own."""
+"""The store of a test run: one real server for all tests; each takes a key prefix of its own.
 
+The product connects to it as a user who may do what it needs and no more, and with `--store-tls`
+over TLS; tests arrange and look as its admin (`tests.support.valkey.as_admin`).
+"""
+
+import dataclasses
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
 
 import pytest
 
 from router.store.embedded import EmbeddedServer
+from router.store.server_address import StoreAddress
+from tests.support.certificates import Authority, Pair
+from tests.support.valkey import admins, debian_program, free_port, tls_options
+
+_TRUSTED: Final = "SSL_CERT_FILE"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TlsAddress(StoreAddress):
+    """As that of any private server, but our own commands come over TLS."""
+
+    tls_port: int
+
+    @property
+    def url(self) -> str:
+        """Return the address that our own commands use."""
+        return f"rediss://{self.login}@localhost:{self.tls_port}"
+
+
+class TlsStore(EmbeddedServer):
+    """A private server with a TLS port beside the others: Debian's program, the wheel's has none.
+
+    Args:
+        data_dir: see `EmbeddedServer`.
+        pair: the certificate that it shows.
+        ca: that signed it.
+    """
+
+    def __init__(self, data_dir: Path, pair: Pair, ca: Authority) -> None:
+        super().__init__(data_dir, append_fsync="no")
+        self._options = {**tls_options(free_port(), pair, ca), "tls_auth_clients": "no"}
+
+    @property
+    def address(self) -> TlsAddress:
+        """Return where it is."""
+        fields = dataclasses.asdict(super().address)
+        return TlsAddress(**fields, tls_port=int(self._options["tls_port"]))
+
+    def launch(self, binary: Path | None = None) -> None:
+        """Start the process; see `EmbeddedServer.launch`."""
+        super().launch(debian_program())
+
+    def _config(self, address: StoreAddress) -> bytes:
+        lines = [f"{name.replace('_', '-')} {value}\n" for name, value in self._options.items()]
+        return super()._config(address) + "".join(lines).encode()
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+def store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EmbeddedServer]:
     """A running private server; `store.address.url` is where."""
-    with EmbeddedServer(tmp_path_factory.mktemp("store"), append_fsync="no") as server:
+    folder = tmp_path_factory.mktemp("store")
+    if not request.config.getoption("--store-tls"):
+        with EmbeddedServer(folder, append_fsync="no") as server:
+            yield server
+        return
+    ca = Authority(folder)
+    with (
+        TlsStore(folder, ca.issue("store", "localhost"), ca) as server,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        # Settings that name no CA trust whom this machine trusts: so every test's do.
+        patch.setenv(_TRUSTED, str(ca.file))
+        admins[server.address.url] = f"unix://:{server.address.password}@{server.address.socket}"
         yield server
 
 

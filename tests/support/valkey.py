@@ -9,6 +9,7 @@ import contextlib
 import importlib.util
 import os
 import platform
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+import pytest
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -27,6 +29,7 @@ from redis.retry import Retry
 
 from router.store.rights import USER
 from router.store.server_address import remembered
+from tests.support.certificates import Authority, Pair
 
 _DEBIAN: Final = Path("/usr/bin/redis-server")
 _START_S: Final = 15.0
@@ -77,6 +80,14 @@ def as_admin(url: str) -> str:
     address = remembered(Path(unquote(parts.path)).parent)
     assert address is not None, "of a socket that is not in its server's folder nothing is known"
     return f"unix://:{address.password}@{parts.path}"
+
+
+def debian_program() -> Path:
+    """Return Debian's redis-server: unlike the wheel's server it speaks TLS."""
+    found = _DEBIAN if _DEBIAN.exists() else shutil.which("redis-server")
+    if found is None:
+        pytest.skip("redis-server is not installed; scripts/test installs it on Debian as root")
+    return Path(found)
 
 
 def plain_client(url: str) -> "Redis":
@@ -132,7 +143,7 @@ class ValkeyServer:
             options: of the server, beside ours.
         """
         for _ in range(_PORT_TRIES):
-            self.port = self.port or _free_port()
+            self.port = self.port or free_port()
             self._launch({name.replace("_", "-"): value for name, value in options.items()})
             if not wait or self._wait():
                 return
@@ -192,7 +203,46 @@ class ValkeyServer:
         return (self._folder / "log").read_text(errors="replace")[-2_000:]
 
 
-def _free_port() -> int:
+class TlsServer(ValkeyServer):
+    """A server with a TLS port beside the other doors.
+
+    Args:
+        program: one that speaks TLS.
+        folder: see `ValkeyServer`.
+        pair: the certificate that it shows.
+        ca: whose certificates it takes, if it asks for any.
+    """
+
+    def __init__(self, program: Path, folder: Path, pair: Pair, ca: Authority) -> None:
+        super().__init__(program, folder)
+        self._pair = pair
+        self._ca = ca
+        self.tls_port = 0
+
+    @property
+    def tls_url(self) -> str:
+        """Return the address of the TLS port."""
+        return f"rediss://localhost:{self.tls_port}"
+
+    def start(self, *, wait: bool = True, **options: str) -> None:
+        """Start the server; see `ValkeyServer.start`."""
+        self.tls_port = self.tls_port or free_port()
+        tls = tls_options(self.tls_port, self._pair, self._ca)
+        super().start(wait=wait, **{**tls, "tls_auth_clients": "no", **options})
+
+
+def tls_options(port: int, pair: Pair, ca: Authority) -> dict[str, str]:
+    """Return what a server needs to speak TLS on a port."""
+    return {
+        "tls_port": str(port),
+        "tls_cert_file": str(pair.certificate),
+        "tls_key_file": str(pair.key),
+        "tls_ca_cert_file": str(ca.file),
+    }
+
+
+def free_port() -> int:
+    """Return a TCP port on which nobody listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -105,6 +105,15 @@ class TestRefusals:
             ("[node]\nport = 'high'", "node.port: should be a valid integer"),
             ("[node]\nport = 70000", "node.port: should be less than or equal to 65535"),
             ("[redis]\nurl = 'http://x'", 'redis.url is "embedded" or starts with redis://'),
+            (
+                "[redis]\nurl = 'rediss://h?ssl_cert_reqs=none'",
+                "redis.url has an option that begins with ssl_: set redis.ca_file",
+            ),
+            ("[redis]\nkey_file = 'k'", "redis.key_file is set without redis.certificate_file"),
+            (
+                "[redis]\nurl = 'redis://h'\nca_file = 'ca.pem'",
+                "redis.url asks for none: begin it with rediss://",
+            ),
             ("[redis]\nappend_fsync = 'maybe'", "redis.append_fsync: should be 'always'"),
             (
                 "[inbox]\nmax_bytes = 5_000_000\n[node]\nmax_message_bytes = 2_000_000",
@@ -173,11 +182,14 @@ def test_loopback_is_what_only_this_machine_reaches(host: str, home: bool) -> No
     assert is_loopback(host) is home
 
 
-def test_a_relative_data_dir_starts_at_the_folder_of_the_file_that_was_named(
+def test_a_relative_path_starts_at_the_folder_of_the_file_that_was_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "here").mkdir()
     file = tmp_path / "here" / "switchboard.toml"
-    file.write_text('[redis]\ndata_dir = "store"\n')
+    file.write_text('[redis]\ndata_dir = "store"\nca_file = "ca.pem"\n')
     monkeypatch.chdir("/")
-    assert load(file).redis.data_dir == str(tmp_path / "here" / "store")
+    redis = load(file).redis
+    assert redis.data_dir == str(tmp_path / "here" / "store")
+    assert redis.ca_file == str(tmp_path / "here" / "ca.pem")
+    assert redis.certificate_file == ""
