@@ -32,6 +32,11 @@ class Hub(Generic[S]):
         """Return how many sessions there are."""
         return self._count
 
+    @property
+    def users(self) -> int:
+        """Return how many users have a session here."""
+        return len(self._by_user)
+
     def __iter__(self) -> Iterator[S]:
         """Yield every session; the hub may change meanwhile."""
         for sessions in list(self._by_user.values()):

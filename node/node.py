@@ -1,7 +1,5 @@
 """The composition root of a node: builds and wires everything; starts and stops it in order."""
 
-import asyncio
-import os
 from typing import Any, Self
 
 import tornado.web
@@ -10,9 +8,12 @@ from node.acknowledging import Acknowledging
 from node.auth import Authenticate, Gate, choose
 from node.canary import Canary
 from node.delivery import NodeDelivery
+from node.describing import Describing
 from node.drain import Drain
+from node.feed import Feed
 from node.frames import OutFrame, Welcome
 from node.handlers import api, pages
+from node.handlers.feed import FeedContext, FeedHandler
 from node.handlers.problem import NotFound
 from node.handlers.ws import ClientHandler, WebSocketContext
 from node.hub import Hub
@@ -23,7 +24,6 @@ from node.observe.metrics import Metrics
 from node.peers import Peers
 from node.presence import Presence
 from node.pulse import Pulse
-from node.rates import Rate
 from node.replay import Replays
 from node.session import ClientSession
 from router.aio import Router
@@ -56,8 +56,6 @@ class Node:
         self._settings = settings
         self.gate = choose(settings.auth, authenticate)
         self._listening = Listening(settings.node)
-        self._received = Rate()
-        self._delivered = Rate()
         self.hub: Hub[ClientSession] = Hub()
         self.member = Member(
             settings,
@@ -84,6 +82,8 @@ class Node:
         )
         self.rescuer = _make_rescuer(self.member)
         self._watch_over()
+        leases = self.member.leases
+        self.feed = Feed(leases.everybody, self.member.services, settings.node.ping_interval_s)
         self._sockets = self._make_sockets(self.gate)
 
     @property
@@ -121,6 +121,7 @@ class Node:
         self.isolation = Isolation(member, self.hub, peers, wanted.isolated_s)
         late_s = self._settings.lease.ttl_s / 2
         self.pulse = Pulse(member.services, late_s, member.endpoint.check_now, self.counts)
+        self._describing = Describing(member, self.hub, self.pulse)
         self.drain = Drain(
             member,
             self.hub,
@@ -162,11 +163,14 @@ class Node:
         self.canary.start()
         self.isolation.start()
         self.pulse.start()
+        self.feed.start()
 
     def routes(self) -> list[Any]:
         """Return the Tornado routes of the WebSocket and the API; `/` is left to you."""
+        looking = FeedContext(self.gate, self.feed, self._settings.node.max_waiting_bytes)
         return [
             (r"/ws", ClientHandler, {"context": self._sockets}),
+            (r"/dashboard/feed", FeedHandler, {"context": looking}),
             *api.routes(self.router, self.gate, self.not_ready, self._make_metrics()),
         ]
 
@@ -215,6 +219,7 @@ class Node:
         await self.replays.stop()
         await self.presence.stop(0.0)
         await self.pulse.stop()
+        await self.feed.stop()
         await self.close_server()
         await self.member.close()
 
@@ -237,20 +242,7 @@ class Node:
         self.acknowledging.add(session.user, session.device, offset)
 
     def _describe(self) -> Lease:
-        now = asyncio.get_running_loop().time()
-        received = self.counts.received
-        delivered = self.counts.delivered + self.counts.replayed
-        return Lease(
-            role="node",
-            pid=os.getpid(),
-            address=self.address,
-            state="draining" if self.drain.begun else "live",
-            sessions=len(self.hub),
-            received=received,
-            delivered=delivered,
-            received_per_second=self._received.sample(received, now),
-            delivered_per_second=self._delivered.sample(delivered, now),
-        )
+        return self._describing.lease(self.address, draining=self.drain.begun)
 
     async def _fenced(self, was: EndpointId) -> None:
         # The sockets first: what lay in the old inbox then finds them under their new routes.

@@ -36,6 +36,7 @@ class Pulse:
         self._measuring = services.add("pulse", self._measure_forever)
         self.late_s = 0.0
         self.latest_s = 0.0
+        self._worst_s = 0.0
 
     def start(self) -> None:
         """Begin to measure."""
@@ -45,6 +46,11 @@ class Pulse:
         """Measure no more. Idempotent."""
         await self._measuring.stop()
 
+    def take_worst_s(self) -> float:
+        """Return the longest delay since this was last asked, seconds."""
+        worst_s, self._worst_s = self._worst_s, 0.0
+        return worst_s
+
     async def _measure_forever(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
@@ -52,6 +58,7 @@ class Pulse:
             await asyncio.sleep(_TICK_S)
             self.late_s = max(0.0, loop.time() - due)
             self.latest_s = max(self.latest_s, self.late_s)
+            self._worst_s = max(self._worst_s, self.late_s)
             self.counts.loop_late_s.add(self.late_s)
             if self.late_s > self._limit_s:
                 self._on_late()

@@ -15,6 +15,7 @@ import msgspec
 
 from router.errors import DecodeError
 from router.model import Confirm
+from router.vitals import UNKNOWN, Vitals
 
 VERSION: Final = 1
 # A data value has its own, smaller limit; this one keeps a hostile entry from costing memory.
@@ -126,8 +127,12 @@ class KickEnvelope(
 Envelope = MessageEnvelope | ReceiptEnvelope | KickEnvelope
 
 
-class Lease(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What an endpoint says of itself with each heartbeat; see `model.Endpoint` for the fields."""
+class Lease(msgspec.Struct, frozen=True, array_like=True):
+    """What an endpoint says of itself with each heartbeat; see `model.Endpoint` for the fields.
+
+    Fields that a later version puts behind these are passed over: while a cluster is renewed node
+    by node, the old ones must still see that the new ones live.
+    """
 
     role: str
     pid: int
@@ -138,6 +143,7 @@ class Lease(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     delivered: int
     received_per_second: float
     delivered_per_second: float
+    vitals: Vitals = UNKNOWN
 
 
 class RouteEntry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

@@ -95,5 +95,5 @@ class Directory:
 
     async def nodes(self) -> list[Endpoint]:
         """Return every node that has not been cleaned up, by name; senders are left out."""
-        endpoints = await self._leases.describe(await self._leases.ids())
+        endpoints = await self._leases.everybody()
         return [endpoint for endpoint in endpoints if endpoint.role == "node"]

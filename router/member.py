@@ -33,13 +33,14 @@ from router.store.rights import rights_probe
 from router.transport.base import Transport
 from router.transport.choose import Parts, make_transport
 from router.transport.outbox import Outbox
+from router.vitals import UNKNOWN, Vitals
 
 _EMPTY_POLL_S: Final = 0.02
 
 
-def sender_lease() -> Lease:
+def sender_lease(vitals: Vitals = UNKNOWN) -> Lease:
     """Return what a process without sockets says of itself."""
-    return Lease("sender", os.getpid(), "", "live", 0, 0, 0, 0.0, 0.0)
+    return Lease("sender", os.getpid(), "", "live", 0, 0, 0, 0.0, 0.0, vitals)
 
 
 async def _nothing(_: EndpointId) -> None:
@@ -55,7 +56,8 @@ class Member:
     Args:
         settings: of the cluster.
         url: of the store, `redis://`, `rediss://` or `unix://`.
-        describe: returns what to say of this process with each heartbeat.
+        describe: returns what to say of this process with each heartbeat; None for one that only
+            sends.
         on_epoch: awaited with the endpoint that was fenced when a later epoch has been taken:
             sessions must be registered again, and that endpoint rescued.
         on_store_back: called when the connection to the store is there again.
@@ -66,7 +68,7 @@ class Member:
         settings: Settings,
         url: str,
         *,
-        describe: Callable[[], Lease] = sender_lease,
+        describe: Callable[[], Lease] | None = None,
         on_epoch: Callable[[EndpointId], Awaitable[None]] = _nothing,
         on_store_back: Callable[[], None] = lambda: None,
     ) -> None:
@@ -93,7 +95,7 @@ class Member:
             self.leases,
             settings.lease,
             self.clock,
-            describe,
+            describe or (lambda: sender_lease(self.vitals())),
             self._epoch,
             self.services,
             self.counts,
@@ -130,6 +132,16 @@ class Member:
             self.receiver.flush,
         )
         return make_transport(self.settings, parts)
+
+    def vitals(self) -> Vitals:
+        """Return how this process is doing, as far as its counters tell."""
+        counts = self.counts
+        return Vitals(
+            rescues=counts.rescues,
+            fences=counts.fences,
+            outcomes=tuple(counts.outcomes.values()),
+            written=tuple(counts.written_s.counts),
+        )
 
     async def open(self) -> None:
         """Connect, and check that the store will do.
@@ -190,7 +202,7 @@ class Member:
 
     async def broadcast_to(self) -> Sequence[EndpointId]:
         """Return the endpoints that may hold sessions."""
-        endpoints = await self.leases.describe(await self.leases.ids())
+        endpoints = await self.leases.everybody()
         return [endpoint.endpoint for endpoint in endpoints if endpoint.role == "node"]
 
     async def _epoch(self, endpoint: EndpointId) -> None:

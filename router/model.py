@@ -1,7 +1,4 @@
-"""The words of this project as types: ids, outcomes, what a route and a session are.
-
-Pure: nothing here waits, asks the time or rolls dice.
-"""
+"""The words of this project as types; pure: nothing here waits, asks the time or rolls dice."""
 
 import re
 from collections.abc import Sequence
@@ -10,6 +7,7 @@ from enum import IntEnum, StrEnum
 from typing import Final, NamedTuple, NewType, Self
 
 from router.errors import InvalidRequest, InvalidUser
+from router.vitals import UNKNOWN, Vitals
 
 UserId = NewType("UserId", str)
 SessionId = NewType("SessionId", str)
@@ -236,6 +234,7 @@ class Endpoint:
         delivered: messages written to at least one socket since it started.
         received_per_second: the same, as a rate over the last heartbeats.
         delivered_per_second: the same, as a rate over the last heartbeats.
+        vitals: how it is doing otherwise.
     """
 
     name: str
@@ -251,6 +250,7 @@ class Endpoint:
     delivered: int
     received_per_second: float
     delivered_per_second: float
+    vitals: Vitals = UNKNOWN
 
 
 def endpoint_name(endpoint: EndpointId) -> str:

@@ -101,6 +101,15 @@ def set_headers(handler: RequestHandler, error: BaseException | None) -> None:
         handler.set_header("WWW-Authenticate", 'Bearer realm="switchboard"')
 
 
+def refuse(handler: RequestHandler, error: SwitchboardError) -> None:
+    """Answer a handshake that is refused, with its problem document."""
+    problem = problem_of(error, error.consequence.http_status)
+    set_headers(handler, error)
+    handler.set_status(problem.status)
+    handler.set_header("Content-Type", "application/problem+json")
+    handler.finish(msgspec.json.encode(problem))
+
+
 class ProblemHandler(RequestHandler):
     """Answers in JSON, and with a problem document whenever something is raised."""
 

@@ -19,6 +19,7 @@ from router.store import scripts
 from router.store.connect import is_full
 from router.store.link import Link
 from router.store.resp import pack, text_of
+from router.vitals import UNKNOWN
 
 _EPOCH_BYTES: Final = 5
 _TRIES: Final = 5
@@ -144,6 +145,14 @@ class Leases:
         )
         return [endpoint for endpoint in described if endpoint is not None]
 
+    async def everybody(self) -> list[Endpoint]:
+        """Return what is known of every endpoint that has not been cleaned up, by id.
+
+        Raises:
+            Unavailable, StoreRefused: the store is away or refuses.
+        """
+        return await self.describe(await self.ids())
+
     def _questions(self, endpoint: EndpointId) -> bytes:
         lease = self._keys.lease(endpoint)
         return b"".join(
@@ -184,4 +193,5 @@ class Leases:
             delivered=lease.delivered,
             received_per_second=lease.received_per_second,
             delivered_per_second=lease.delivered_per_second,
+            vitals=lease.vitals if state is None else UNKNOWN,
         )

@@ -11,6 +11,7 @@ import typer
 from node import acks, disconnects, frames, session
 from node.cli import app
 from node.disconnects import Disconnect
+from node.figures import ClusterFigures, NodeFigures
 from node.handlers import problem
 from node.handlers.api import TABLE
 from node.handlers.base import Operation
@@ -162,6 +163,14 @@ class TestFrames:
 
 def calls_of(router: type) -> set[str]:
     return {name for name, _ in inspect.getmembers(router) if not name.startswith("_")}
+
+
+def test_the_feed_of_the_dashboard_is_told() -> None:
+    rows = API.table("field", "means").rows
+    told = [name for cell, _ in rows for name in code_in(cell)]
+    assert told == ["type", *ClusterFigures.__struct_fields__]
+    [of_a_node] = [means for cell, means in rows if code_in(cell) == ["nodes"]]
+    assert code_in(of_a_node)[:-1] == list(NodeFigures.__struct_fields__)  # the last is `null`
 
 
 class TestRouter:

@@ -9,16 +9,18 @@ from router.codec import (
     VERSION,
     Answer,
     KickEnvelope,
+    Lease,
     MessageEnvelope,
     ReceiptEnvelope,
     StoredMessage,
 )
 from router.deadletters import MAX_DEAD_LETTERS
 from router.keys import Keys
-from router.model import EndpointId, UserId
+from router.model import EndpointId, Outcome, UserId
 from router.settings import DeliverySettings
 from router.store import scripts
 from router.store.trouble import OTHER, TROUBLES, Meaning
+from router.vitals import Vitals
 from tests.support.documents import ROOT, code_in, read
 
 PROTOCOL = read("docs/protocol.md")
@@ -52,6 +54,22 @@ def test_every_key_is_told_and_no_other() -> None:
     assert set(told) == key_names()
     assert Keys().open(EndpointId("endpoint")) in told
     assert Keys().routes(UserId("user")) in told
+
+
+def test_what_a_lease_says_is_told_in_its_order() -> None:
+    for heading, struct in (("field", Lease), ("of `vitals`", Vitals)):
+        told = [
+            name
+            for cell in PROTOCOL.table(heading, "means").column(heading)
+            for name in code_in(cell)
+        ]
+        assert told == list(struct.__struct_fields__)
+
+
+def test_the_outcomes_in_a_lease_are_told_in_their_order() -> None:
+    rows = PROTOCOL.table("of `vitals`", "means").rows
+    [means] = [means for name, means in rows if code_in(name) == ["outcomes"]]
+    assert code_in(means) == [outcome.value for outcome in Outcome]
 
 
 def test_every_mode_is_told() -> None:
