@@ -1,7 +1,6 @@
 """Who a session is, and what it may do; pure."""
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,16 +27,33 @@ class Recipients:
         patterns: user ids, in which `*` stands for any characters.
     """
 
-    __slots__ = ("_all", "_matches", "patterns")
+    __slots__ = ("_exact", "_parts", "patterns")
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self.patterns = tuple(patterns)
-        self._all = "*" in self.patterns
-        choices = (".*".join(map(re.escape, each.split("*"))) for each in self.patterns)
-        self._matches = re.compile("|".join(choices) or "(?!)", re.DOTALL).fullmatch
+        self._exact = frozenset(each for each in self.patterns if "*" not in each)
+        self._parts = [each.split("*") for each in self.patterns if "*" in each]
 
     def __contains__(self, user: str) -> bool:
-        return self._all or self._matches(user) is not None
+        return user in self._exact or any(_matches(parts, user) for parts in self._parts)
+
+
+def _matches(parts: Sequence[str], user: str) -> bool:
+    """Say whether `user` is `parts`, in this order, with anything between them.
+
+    Not by a regular expression: with a few stars, that tries every way to place them.
+    """
+    first, *middle, last = parts
+    end = len(user) - len(last)
+    if end < len(first) or not (user.startswith(first) and user.endswith(last)):
+        return False
+    at = len(first)
+    for part in middle:
+        found = user.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
 
 
 EVERYBODY: Final = Recipients(("*",))
