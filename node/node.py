@@ -81,6 +81,9 @@ class Node:
             check_s=settings.node.ping_interval_s,
         )
         self.rescuer = _make_rescuer(self.member)
+        self._refresher = None
+        if self.gate.refresher is not None:
+            self._refresher = self.member.services.add("fetching keys", self.gate.refresher)
         self._watch_over()
         leases = self.member.leases
         self.feed = Feed(leases.everybody, self.member.services, settings.node.ping_interval_s)
@@ -164,6 +167,8 @@ class Node:
         self.isolation.start()
         self.pulse.start()
         self.feed.start()
+        if self._refresher is not None:
+            self._refresher.start()
 
     def routes(self) -> list[Any]:
         """Return the Tornado routes of the WebSocket and the API; `/` is left to you."""
@@ -204,7 +209,7 @@ class Node:
             return f"{' and '.join(failing)} ended unexpectedly and will be started again"
         if self.canary.silent:
             return "what is sent to this node does not come through its inbox"
-        return None
+        return self.gate.not_ready()
 
     async def stop(self, *, all_leave: bool = False) -> None:
         """Leave the cluster, within `node.drain_s`; see `Drain.run`. Then disconnect.
@@ -220,6 +225,8 @@ class Node:
         await self.presence.stop(0.0)
         await self.pulse.stop()
         await self.feed.stop()
+        if self._refresher is not None:
+            await self._refresher.stop()
         await self.close_server()
         await self.member.close()
 

@@ -27,6 +27,7 @@ CONSEQUENCES = {
     "too_large": Consequence(413, 2, retry=False),
     "unauthenticated": Consequence(401, 1, retry=False),
     "forbidden": Consequence(403, 1, retry=False),
+    "application_failed": Consequence(500, 1, retry=False),
     "too_many": Consequence(429, 1, retry=True),
     "unsupported": Consequence(422, 2, retry=False),
     "unavailable": Consequence(503, 1, retry=True),
@@ -108,6 +109,20 @@ class Forbidden(SwitchboardError):
     """Something that whoever asks may not do."""
 
     code = "forbidden"
+
+
+class ApplicationFailed(SwitchboardError):
+    """A function of the application around a node has failed; its log has more."""
+
+    code = "application_failed"
+
+    def __init__(self, function: str) -> None:
+        """Args: function: which."""
+        super().__init__(function)
+        self.function = function
+
+    def __str__(self) -> str:
+        return f"{self.function} of the application has failed; the log of the node has more"
 
 
 class TooMany(SwitchboardError):

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPServerRequest
 
-from node.auth.gate import Scope
+from node.auth.gate import Gate, Scope
 from node.identity import Identity
 from router.errors import Forbidden
 from router.model import UserId, check_user
@@ -14,7 +14,7 @@ from router.settings import is_loopback
 _USER: Final = "user"
 
 
-class DevGate:
+class DevGate(Gate):
     """The gate of a machine that trusts its own programs and pages; see `Gate`."""
 
     wants_keys = False

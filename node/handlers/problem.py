@@ -28,6 +28,7 @@ _TITLES: Final = {
     "too_large": "Too large",
     "unauthenticated": "Who are you?",
     "forbidden": "Not allowed",
+    "application_failed": "The application failed",
     "too_many": "Too many",
     "unsupported": "Not supported",
     "unavailable": "The store is not available",

@@ -21,6 +21,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         frozen=True,
+        hide_input_in_errors=True,  # it may be a secret
         extra="forbid",
         env_prefix="SWITCHBOARD_",
         env_nested_delimiter="__",
@@ -43,7 +44,7 @@ class Settings(BaseSettings):
         if self.auth.mode == "dev" and not is_loopback(self.node.host):
             raise ValueError(
                 f'node.host "{self.node.host}" is reachable from outside, and auth.mode = "dev" '
-                "lets anybody be anyone: listen on 127.0.0.1 or ::1"
+                'lets anybody be anyone: listen on 127.0.0.1 or ::1, or set auth.mode = "jwt"'
             )
         return self
 

@@ -1,5 +1,6 @@
 """Reads settings: the defaults, the file, `SWITCHBOARD_<SECTION>__<KEY>`, flags; the later win."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,12 @@ from pydantic_settings import EnvSettingsSource
 from router.errors import InvalidSettings
 from router.settings.every import Settings
 
-_PATHS_OF_REDIS: Final = ("data_dir", "ca_file", "certificate_file", "key_file")
+# Settings that name files and folders.
+_PATHS: Final = {
+    "redis": ("data_dir", "ca_file", "certificate_file", "key_file"),
+    "auth": ("secret_file", "key_file", "jwks_file"),
+}
+_SECRET: Final = re.compile("secret|url")
 
 
 def load(path: Path | None, flags: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
@@ -42,10 +48,13 @@ def load(path: Path | None, flags: Mapping[str, Mapping[str, Any]] | None = None
 
 def _anchored(settings: Settings, folder: Path) -> Settings:
     """Let a relative path mean the same from wherever a command is called."""
-    paths = {name: getattr(settings.redis, name) for name in _PATHS_OF_REDIS}
-    anchored = {name: str(folder / path) for name, path in paths.items() if path}
-    redis = settings.redis.model_copy(update=anchored)
-    return settings.model_copy(update={"redis": redis})
+    changed = {}
+    for name, keys in _PATHS.items():
+        section = getattr(settings, name)
+        paths = {key: getattr(section, key) for key in keys}
+        anchored = {key: str(folder / path) for key, path in paths.items() if path}
+        changed[name] = section.model_copy(update=anchored)
+    return settings.model_copy(update=changed)
 
 
 def _read_file(path: Path | None) -> dict[str, Any]:
@@ -69,4 +78,5 @@ def _sentence(error: Any) -> str:
         what = str(error["ctx"]["error"])
         return f"{where} {what}" if where and not what.startswith(where.split(".")[0]) else what
     what = error["msg"].removeprefix("Input should be ")
-    return f"{where}: should be {what}, not {error['input']!r}"
+    given = "what stands there" if _SECRET.search(where) else repr(error["input"])
+    return f"{where}: should be {what}, not {given}"

@@ -30,6 +30,10 @@ SENTENCES = [
     (errors.InvalidSettings(["a: no", "b: no"]), "a: no\nb: no"),
     (errors.Unauthenticated("the token has expired"), "the token has expired"),
     (errors.Forbidden("only to receive"), "only to receive"),
+    (
+        errors.ApplicationFailed("authenticate"),
+        "authenticate of the application has failed; the log of the node has more",
+    ),
     (errors.TooMany("limits.sends", "10 a second", 0.5), "limits.sends: 10 a second"),
     (errors.ServerFailed("no port is free"), "no port is free"),
     (errors.DecodeError("not an envelope"), "not an envelope"),

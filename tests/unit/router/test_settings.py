@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from router.errors import InvalidSettings
 from router.settings import Settings, is_loopback, load
 
+_SECRET = "a secret of the tests of 40 characters.."
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -36,7 +37,9 @@ def problems(path: Path | None = None, flags: dict[str, dict[str, Any]] | None =
 
 class TestConfigFile:
     def test_it_names_exactly_all_settings_with_exactly_the_defaults(self) -> None:
-        assert tomllib.loads((ROOT / "config.toml").read_text()) == Settings().model_dump()
+        assert tomllib.loads((ROOT / "config.toml").read_text()) == Settings().model_dump(
+            mode="json"
+        )
 
     def test_it_says_of_each_what_it_is_for(self) -> None:
         lines = (ROOT / "config.toml").read_text().splitlines()
@@ -130,6 +133,64 @@ class TestRefusals:
         assert sentence in problem
         assert "\n" not in problem
 
+    @pytest.mark.parametrize(
+        ("auth", "sentence"),
+        [
+            ("", 'auth.mode = "jwt" with HS256 needs either auth.secret_file or'),
+            ("secret = 'short'", "auth.secret has 5 bytes and needs at least 32: make one"),
+            (f"secret = '{_SECRET}'\nprevious_secrets = ['x']", "auth.secret has 1 bytes"),
+            (f"secret = '{_SECRET}'\nsecret_file = 'x'", "needs either auth.secret_file or"),
+            (f"secret = '{_SECRET}'\nkey_file = 'x'", "auth.key_file holds public keys, and"),
+            (f"secret = '{_SECRET}'\njwks_url = 'https://x/'", "auth.jwks_url holds public"),
+            ("algorithms = ['HS512']\nsecret = '" + "x" * 40 + "'", "needs at least 64"),
+            ("algorithms = []", "auth.algorithms is empty"),
+            ("algorithms = ['none']", "auth.algorithms.0: should be 'HS256', 'HS384'"),
+            ("algorithms = ['ES256K']", "auth.algorithms.0: should be"),
+            (
+                f"algorithms = ['HS256', 'RS256']\nsecret = '{_SECRET}'\nkey_file = 'x'",
+                "auth.algorithms (HS256, RS256) mixes secrets with public keys",
+            ),
+            (
+                f"algorithms = ['EdDSA', 'HS256']\nsecret = '{_SECRET}'",
+                "auth.algorithms (EdDSA, HS256) mixes secrets with public keys",
+            ),
+            (
+                f"algorithms = ['RS256']\nkey_file = 'x'\nsecret = '{_SECRET}'",
+                "auth.secret is of no use to RS256",
+            ),
+            (
+                "algorithms = ['RS256']\nkey_file = 'x'\nsecret_file = 'x'",
+                "auth.secret_file is of no use to RS256",
+            ),
+            ("algorithms = ['RS256']", "auth.jwks_file and auth.jwks_url, not none"),
+            (
+                "algorithms = ['RS256']\nkey_file = 'x'\njwks_url = 'https://x/y'",
+                "not key_file and jwks_url",
+            ),
+            ("algorithms = ['RS256']\njwks_url = 'http://id.example/'", "must be https://"),
+            ("algorithms = ['RS256']\njwks_url = 'ftp://id.example/'", "is no address like https"),
+            ("algorithms = ['RS256']\njwks_url = 'file:///etc/keys'", "is no address like https"),
+            ("algorithms = ['RS256']\njwks_url = 'https://['", "is no address like https"),
+            ("algorithms = ['RS256']\njwks_url = 'https://u:p4ss@x/'", "holds a password"),
+            (
+                "algorithms = ['RS256']\njwks_url = 'https://x/'\njwks_keep_s = 5.0",
+                "auth.jwks_keep_s (5) must be at least auth.jwks_refresh_s (300)",
+            ),
+            (f"secret = '{_SECRET}'\nleeway_s = 301.0", "auth.leeway_s: "),
+            (f"secret = '{_SECRET}'\ncan = ['admin']", "auth.can.0: should be 'send' or"),
+            (f"secret = '{_SECRET}'\nto = ['']", "auth.to.0: "),
+            ("secret = 12345678", "auth.secret: should be a valid string, not what stands there"),
+        ],
+    )
+    def test_tokens_that_cannot_be_checked_stop_the_start(
+        self, tmp_path: Path, auth: str, sentence: str
+    ) -> None:
+        (problem,) = problems(written(tmp_path, f"[auth]\nmode = 'jwt'\n{auth}"))
+        assert sentence in problem
+        assert "\n" not in problem
+        for secret in (_SECRET, "short", "p4ss", "12345678"):
+            assert secret not in problem
+
     def test_every_problem_is_named(self, tmp_path: Path) -> None:
         path = written(tmp_path, "[node]\nport = -1\nx = 1\n[lease]\nttl_s = 0\n[inbox]\nbatch = 0")
         assert len(problems(path)) == 4
@@ -180,6 +241,41 @@ class TestRefusals:
 )
 def test_loopback_is_what_only_this_machine_reaches(host: str, home: bool) -> None:
     assert is_loopback(host) is home
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        f"secret = '{_SECRET}'",
+        "secret_file = 'x'",
+        "algorithms = ['RS256', 'ES256', 'EdDSA']\nkey_file = 'x'",
+        "algorithms = ['PS256']\njwks_url = 'http://127.0.0.1:8000/keys'",
+    ],
+)
+def test_with_tokens_a_node_may_listen_anywhere(tmp_path: Path, auth: str) -> None:
+    text = f"[node]\nhost = '0.0.0.0'\n[auth]\nmode = 'jwt'\n{auth}"
+    assert load(written(tmp_path, text)).node.host == "0.0.0.0"
+
+
+def test_a_secret_from_the_environment_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWITCHBOARD_AUTH__SECRET", _SECRET)
+    settings = load(written(tmp_path, "[auth]\nmode = 'jwt'"))
+    assert settings.auth.secret.get_secret_value() == _SECRET
+    assert _SECRET not in f"{settings!r} {settings.model_dump_json()}"
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate({"auth": {"secret": _SECRET}, "node": {"host": "0.0.0.0"}})
+    assert _SECRET not in str(caught.value)
+
+
+def test_relative_key_files_start_at_the_folder_of_the_file_that_was_named(tmp_path: Path) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    path = written(folder, "[auth]\nsecret_file = 'secret'\nkey_file = '/etc/key.pem'")
+    auth = load(path).auth
+    assert (auth.secret_file, auth.key_file) == (str(folder / "secret"), "/etc/key.pem")
+    assert auth.jwks_file == ""
 
 
 def test_a_relative_path_starts_at_the_folder_of_the_file_that_was_named(
