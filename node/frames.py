@@ -30,6 +30,7 @@ class SendFrame(msgspec.Struct, frozen=True, tag="send"):
     confirm: str | None = None
     ttl_s: float | None = None
     key: str | None = None
+    traceparent: str | None = None
 
 
 class AckFrame(msgspec.Struct, frozen=True, tag="ack"):

@@ -85,6 +85,7 @@ class Inbound:
             session.user,
             frame.durable,
             frame.key,
+            trace=self._router.member.traces.wanted(frame.traceparent),
         )
         answer = _Answer(session, frame.ref, users, several)
         answer.id = self._router.member.sending.submit(draft, users, answer.settled)

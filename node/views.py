@@ -15,6 +15,7 @@ from router.model import (
     UserId,
     UserStatus,
 )
+from router.tracing import Noted, Step
 
 _Time = Annotated[float, Meta(description="seconds since 1970")]
 _Rate = Annotated[float, Meta(description="per second, over the last heartbeats")]
@@ -29,6 +30,7 @@ class Sent(Struct, frozen=True, omit_defaults=True):
     outcome: Outcome
     sessions: Annotated[int, Meta(description="live sessions the registry named")]
     reason: Annotated[str, Meta(description="where the outcome leaves it open")] = ""
+    trace: Annotated[str, Meta(description="where its steps are kept, if they are")] = ""
 
 
 class SentToMany(Struct, frozen=True, omit_defaults=True):
@@ -140,6 +142,22 @@ class Stats(Struct, frozen=True):
     delivered_per_second: _Rate
 
 
+class StepRow(Struct, frozen=True):
+    """One step of a message."""
+
+    at: Annotated[float, Meta(description="seconds since 1970 by the store's clock")]
+    node: Annotated[str, Meta(description="name of the node, or sender, that says so")]
+    step: Annotated[Step, Meta(description="what happened")]
+    detail: Annotated[str, Meta(description="more words for people")]
+
+
+class MessageTrace(Struct, frozen=True):
+    """The steps of a message that somebody watches."""
+
+    trace: str
+    steps: Annotated[list[StepRow], Meta(description="in order; none after a minute")]
+
+
 class Health(Struct, frozen=True):
     """The process is up."""
 
@@ -153,9 +171,15 @@ class Readiness(Struct, frozen=True, omit_defaults=True):
     reason: Annotated[str, Meta(description="why not")] = ""
 
 
-def sent(result: SendResult) -> Sent:
-    """Return the view of one send."""
-    return Sent(result.id, result.user, result.outcome, result.sessions, result.reason)
+def sent(result: SendResult, trace: str = "") -> Sent:
+    """Return the view of one send; `trace` is where its steps are kept, if they are."""
+    return Sent(result.id, result.user, result.outcome, result.sessions, result.reason, trace)
+
+
+def message_trace(trace: str, steps: Iterable[Noted]) -> MessageTrace:
+    """Return the view of the steps of one message."""
+    rows = [StepRow(step.at, step.node, step.step, step.detail) for step in steps]
+    return MessageTrace(trace, rows)
 
 
 def sent_to_many(results: Mapping[UserId, SendResult]) -> SentToMany:

@@ -24,6 +24,7 @@ from router.results import encode_data, partial_result_of, result_of
 from router.sending import Draft
 from router.settings import Settings, load
 from router.store.address import resolve
+from router.trace import Trace
 from router.transport.base import Delivery
 from router.transport.outbox import Push
 
@@ -111,6 +112,7 @@ class Router(Directory):
         durable: bool = False,
         key: str | None = None,
         id: str | None = None,
+        trace: Trace | None = None,
     ) -> SendResult:
         """Send one message to one user and return what became of it.
 
@@ -127,6 +129,8 @@ class Router(Directory):
                 is not sent, for `mailbox.key_ttl_s`.
             id: of an earlier send, to repeat it without the user receiving it twice; a durable one
                 that was acknowledged meanwhile comes again, under this id.
+            trace: who watches it; None for nobody, or for the program's own OpenTelemetry context
+                if `log.traces` is on.
 
         Raises:
             InvalidUser, InvalidRequest, TooLarge, Unsupported: a call that cannot be made.
@@ -135,7 +139,7 @@ class Router(Directory):
         Cancel-safe: the message stays sent; only its outcome goes unheard.
         """
         target = check_user(user)
-        draft = self.draft(data, confirm, timeout, ttl, origin, durable, key, id)
+        draft = self.draft(data, confirm, timeout, ttl, origin, durable, key, id, trace)
         if draft.confirm > Confirm.ACCEPTED:
             await self.join()
         future: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
@@ -158,13 +162,14 @@ class Router(Directory):
         origin: str = "",
         durable: bool = False,
         key: str | None = None,
+        trace: Trace | None = None,
     ) -> dict[UserId, SendResult]:
         """Send one message to many users; one envelope per node, not one per user.
 
         Args:
             users: whom it is for, at most 10,000; a repeated one counts once.
-            data, confirm, timeout, ttl, origin, durable, key: see `send`; the key counts for each
-                user by itself.
+            data, confirm, timeout, ttl, origin, durable, key, trace: see `send`; the key counts for
+                each user by itself.
 
         Returns:
             A result for each user.
@@ -175,7 +180,7 @@ class Router(Directory):
         targets = [check_user(user, "to") for user in dict.fromkeys(users)]
         if len(targets) > MAX_USERS_PER_CALL:
             raise InvalidRequest("to", f"has at most {MAX_USERS_PER_CALL:,} users")
-        draft = self.draft(data, confirm, timeout, ttl, origin, durable, key, None)
+        draft = self.draft(data, confirm, timeout, ttl, origin, durable, key, None, trace)
         if draft.confirm > Confirm.ACCEPTED:
             await self.join()
         settled: list[Delivery] = []
@@ -231,6 +236,7 @@ class Router(Directory):
         durable: bool = False,
         key: str | None = None,
         id: str | None = None,
+        trace: Trace | None = None,
     ) -> Draft:
         """Check a message and return it as a draft; arguments and errors as `send`."""
         self.member.sending.check_special(durable=durable, key=key)
@@ -246,6 +252,7 @@ class Router(Directory):
             id=id,
             durable=durable,
             key=key,
+            trace=trace,
         )
 
     def level(self, confirm: str | Confirm | None) -> Confirm:

@@ -15,6 +15,7 @@ import msgspec
 
 from router.errors import DecodeError
 from router.model import Confirm
+from router.trace import TRACEPARENT, Trace
 from router.vitals import UNKNOWN, Vitals
 
 VERSION: Final = 1
@@ -79,6 +80,24 @@ class MessageEnvelope(
     before: Annotated[list[_Offset], msgspec.Meta(max_length=MAX_USERS_PER_ENVELOPE)] = []
 
 
+class TracedEnvelope(MessageEnvelope, frozen=True, array_like=True, gc=False, tag=0x16):
+    """A message that somebody watches; a kind of its own, so that all the others carry nothing.
+
+    Args:
+        trace: a W3C `traceparent`.
+        noted: whether its steps are kept in the store for a minute.
+    """
+
+    trace: Annotated[str, msgspec.Meta(pattern=TRACEPARENT)] = ""
+    noted: bool = False
+
+    @property
+    def watched(self) -> Trace:
+        """Return `trace`, read."""
+        found = Trace.parse(self.trace, noted=self.noted)
+        return found or Trace("0" * 32, "0" * 16, sampled=False)
+
+
 class StoredMessage(
     msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=0x14
 ):
@@ -124,7 +143,7 @@ class KickEnvelope(
     reason: Annotated[str, msgspec.Meta(max_length=120)]
 
 
-Envelope = MessageEnvelope | ReceiptEnvelope | KickEnvelope
+Envelope = MessageEnvelope | TracedEnvelope | ReceiptEnvelope | KickEnvelope
 
 
 class Lease(msgspec.Struct, frozen=True, array_like=True):

@@ -81,6 +81,10 @@ class Keys:
         """Pub/Sub channel of one user, in the mode `channel`."""
         return f"{self.prefix}:{{{user}}}:channel"
 
+    def steps(self, trace: str) -> str:
+        """List with a TTL: the steps of one message that somebody watches."""
+        return f"{self.prefix}:{{{trace}}}:steps"
+
     @property
     def dead(self) -> str:
         """List, capped: inbox entries that were not envelopes."""

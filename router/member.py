@@ -30,10 +30,12 @@ from router.store.mailbox import Mailbox
 from router.store.registry import Registry
 from router.store.resp import pack
 from router.store.rights import rights_probe
+from router.tracing import Traces, otel_spans
 from router.transport.base import Transport
 from router.transport.choose import Parts, make_transport
 from router.transport.outbox import Outbox
 from router.vitals import UNKNOWN, Vitals
+from router.watching import Arrivals
 
 _EMPTY_POLL_S: Final = 0.02
 
@@ -89,7 +91,9 @@ class Member:
         waiting = settings.delivery.max_waiting
         room = Room.of(settings.inbox, settings.node.max_message_bytes)
         self.outbox = Outbox(self.link, self.keys, room, 5 * waiting, self.counts)
-        self.sending = Sending(self.clock, waiting, self.counts)
+        spans = otel_spans() if settings.log.traces else None
+        self.traces = Traces(self.link, self.keys, self.clock, spans)
+        self.sending = Sending(self.clock, waiting, self.counts, self.traces)
         self.receipts = Receipts(self.outbox, self.sending.receipts, self.counts)
         self.endpoint = EndpointKeeper(
             self.leases,
@@ -117,6 +121,7 @@ class Member:
             self.sending.receipts,
             self.endpoint.check_now,
             self.counts,
+            Arrivals(self.traces),
         )
 
     def _make_transport(self, connector: Connector) -> Transport:
@@ -167,6 +172,7 @@ class Member:
         """
         async with self._joining:
             if self.endpoint.id is None:
+                self.traces.node = name
                 await self.endpoint.open(name)
         assert self.endpoint.id is not None
         return self.endpoint.id

@@ -7,6 +7,7 @@ until then a rescuer may still deliver the copy.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ from router.codec import (
     KickEnvelope,
     MessageEnvelope,
     ReceiptEnvelope,
+    TracedEnvelope,
     decode_envelope,
 )
 from router.counts import Counts
@@ -25,12 +27,13 @@ from router.deadletters import DeadLetters
 from router.errors import DecodeError, SwitchboardError
 from router.forwarding import Answered, Copy, Forwarder
 from router.keys import Keys
-from router.model import EndpointId
+from router.model import EndpointId, UserId
 from router.receipts import Receipts
 from router.recipient import Nobody, Recipient
 from router.settings import InboxSettings
 from router.store.connect import Connector
 from router.store.inbox import Batch, InboxReader
+from router.watching import Arrivals
 
 _log = structlog.get_logger()
 
@@ -56,6 +59,7 @@ class Receiver:
         on_receipts: takes the answers to this process's own sends.
         on_fenced: called when the inbox turns out to be closed.
         counts: of the process; None for its own.
+        arrivals: told of the messages that somebody watches; None for nobody.
     """
 
     def __init__(
@@ -69,7 +73,9 @@ class Receiver:
         on_receipts: Callable[[Sequence[int]], None],
         on_fenced: Callable[[], None],
         counts: Counts | None = None,
+        arrivals: Arrivals | None = None,
     ) -> None:
+        self._arrivals = arrivals
         self.counts = counts or Counts()
         self._forwarder = forwarder
         self._dead = dead
@@ -116,7 +122,7 @@ class Receiver:
                 # What its reader cannot stand would be read again for ever, and all behind it
                 # would wait for ever.
                 self._failed(entry, envelope, exc, left)
-        self.recipient.flush()
+        self.flush()
         if left.bounced:
             # More than one at a time: after a doubt the batch is read again while the first is
             # still at it; what it says then counts for nothing.
@@ -133,10 +139,9 @@ class Receiver:
         except DecodeError as exc:
             self._dead.bury(entry, exc)
             return
-        if type(envelope) is MessageEnvelope:
-            self.counts.received += 1
+        if isinstance(envelope, MessageEnvelope):
             try:
-                self.recipient.message(envelope)
+                self._message(envelope)
             except Exception as exc:  # noqa: BLE001
                 # The connection it came by brings the messages of all others, too.
                 self._dead.bury(entry, exc)
@@ -144,11 +149,24 @@ class Receiver:
     def flush(self) -> None:
         """Write what the envelopes handed to `deliver` have collected."""
         self.recipient.flush()
+        if self._arrivals is not None:
+            self._arrivals.written()
+
+    def _message(self, envelope: MessageEnvelope) -> Sequence[tuple[int, Answer]]:
+        self.counts.received += 1
+        if type(envelope) is not TracedEnvelope or self._arrivals is None:
+            return self.recipient.message(envelope)
+        began = time.time()
+        missed = self.recipient.message(envelope)
+        away = {index for index, _ in missed}
+        here = [user for i, user in enumerate(envelope.users or ()) if i not in away]
+        sessions = sum(len(self.recipient.sessions_of(UserId(user))) for user in here)
+        self._arrivals.taken(envelope, began, sessions)
+        return missed
 
     def _take(self, envelope: Envelope, first: bool, left: _Dealings) -> None:
-        if type(envelope) is MessageEnvelope:
-            self.counts.received += 1
-            missed = self.recipient.message(envelope)
+        if isinstance(envelope, MessageEnvelope):
+            missed = self._message(envelope)
             if missed:
                 self._sort(envelope, missed, first, left)
         elif type(envelope) is ReceiptEnvelope:
@@ -160,7 +178,7 @@ class Receiver:
     def _failed(self, entry: bytes, envelope: Envelope, error: Exception, left: _Dealings) -> None:
         """Keep an envelope that could not be handled; whoever waits for it hears so."""
         self._dead.bury(entry, error)
-        if type(envelope) is MessageEnvelope and envelope.sender:
+        if isinstance(envelope, MessageEnvelope) and envelope.sender:
             left.negatives += [(envelope.sender, ref, Answer.FAILED) for ref in envelope.refs]
 
     def _sort(

@@ -248,7 +248,7 @@ class Rescuer:
         except DecodeError as exc:
             self._dead.bury(entry, exc)
             return
-        if type(envelope) is not MessageEnvelope or envelope.users is None:
+        if not isinstance(envelope, MessageEnvelope) or envelope.users is None:
             return  # receipts of a dead sender, orders and broadcasts end with it
         if envelope.hop >= MAX_HOPS:
             self._dead.bury(entry, DecodeError("rescued or sent on too often"))

@@ -12,7 +12,10 @@ from router.counts import Counts
 from router.errors import InvalidRequest, Unsupported
 from router.model import MAX_KEY_CHARACTERS, Confirm, EndpointId, MessageId, Outcome, UserId
 from router.store.clock import StoreClock
+from router.trace import Trace
+from router.tracing import Traces
 from router.transport.base import Delivery, Transport
+from router.watching import Watch, WatchedDelivery, watch
 
 _TICK_S: Final = 0.05
 MIN_TIMEOUT_S: Final = 0.001
@@ -35,9 +38,10 @@ class Draft:
         id: given for a repeat, so that it is known as one; None for a new one.
         durable: store it for devices that are away.
         key: idempotency key: of several messages with the same one only the first is sent.
+        trace: who watches it; None for nobody.
     """
 
-    __slots__ = ("confirm", "data", "durable", "id", "key", "origin", "timeout_s", "ttl_s")
+    __slots__ = ("confirm", "data", "durable", "id", "key", "origin", "timeout_s", "trace", "ttl_s")
 
     def __init__(
         self,
@@ -50,6 +54,7 @@ class Draft:
         id: str | None = None,
         durable: bool = False,
         key: str | None = None,
+        trace: Trace | None = None,
     ) -> None:
         if not MIN_TIMEOUT_S <= timeout_s <= MAX_TIMEOUT_S:
             raise InvalidRequest("timeout_s", f"is {MIN_TIMEOUT_S:g} to {MAX_TIMEOUT_S:g} seconds")
@@ -67,6 +72,7 @@ class Draft:
         self.id = id
         self.durable = durable
         self.key = key
+        self.trace = trace
 
 
 class Sending:
@@ -79,11 +85,20 @@ class Sending:
         clock: the store's time, for `ttl_s`.
         max_waiting: most deliveries that may wait at once; one more is `busy`.
         counts: of the process; None for its own.
+        traces: watches those that somebody watches; None for none of them.
     """
 
     transport: Transport  # set by the composition root: the two know each other
 
-    def __init__(self, clock: StoreClock, max_waiting: int, counts: Counts | None = None) -> None:
+    def __init__(
+        self,
+        clock: StoreClock,
+        max_waiting: int,
+        counts: Counts | None = None,
+        traces: Traces | None = None,
+    ) -> None:
+        self._traces = traces
+        self._all_watched = traces is not None and traces.spans is not None
         self.counts = counts or Counts()
         self._clock = clock
         self._max_waiting = max_waiting
@@ -139,14 +154,17 @@ class Sending:
         self._next_ref += len(users)
         self.counts.sends += len(users)
         message_id = MessageId(draft.id or f"{self._id_prefix}{first:x}")
-        deliveries = _deliveries(draft, message_id, first, users, settled)
+        watched: Watch | None = None
+        if (draft.trace is not None or self._all_watched) and self._traces is not None:
+            watched = watch(self._traces, draft.trace, message_id, len(users))
+        deliveries = _deliveries(draft, message_id, first, users, settled, watched)
         if len(self._pending) + len(users) > self._max_waiting:
             self.counts.limit("sends waiting")
             self.counts.outcomes[Outcome.BUSY] += len(users)
             for delivery in deliveries:
                 delivery.outcome = Outcome.BUSY
                 delivery.reason = f"{len(self._pending)} messages wait for their outcome here"
-                settled(delivery)
+                delivery.settled(delivery)
             return message_id
         parcel = MessageEnvelope(
             id=message_id,
@@ -160,6 +178,9 @@ class Sending:
             refs=[],
             data=draft.data,
         )
+        if watched is not None:
+            watched.accepted(draft.confirm)
+            parcel = watched.mark(parcel)
         self._wait_for(deliveries, draft.timeout_s, time.monotonic())
         self.transport.publish(parcel, deliveries)
         return message_id
@@ -253,9 +274,22 @@ class Sending:
 
 
 def _deliveries(
-    draft: Draft, message_id: MessageId, first: int, users: Sequence[UserId], settled: Settled
+    draft: Draft,
+    message_id: MessageId,
+    first: int,
+    users: Sequence[UserId],
+    settled: Settled,
+    watched: Watch | None,
 ) -> list[Delivery]:
-    deliveries = [Delivery(user, first + i, draft.confirm, settled) for i, user in enumerate(users)]
+    confirm = draft.confirm
+    deliveries: list[Delivery]
+    if watched is None:
+        deliveries = [Delivery(user, first + i, confirm, settled) for i, user in enumerate(users)]
+    else:
+        deliveries = [
+            WatchedDelivery(user, first + i, confirm, settled, watched)
+            for i, user in enumerate(users)
+        ]
     if draft.durable or draft.key is not None:
         for delivery in deliveries:
             delivery.durable = draft.durable

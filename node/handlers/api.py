@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from node.auth import Gate
-from node.handlers import api_messages, api_nodes, api_users, health, metrics
+from node.handlers import api_messages, api_nodes, api_traces, api_users, health, metrics
 from node.handlers.base import MAX_BODY_BYTES, ApiContext, ApiHandler
 from node.handlers.openapi import document
 from node.handlers.problem import NotFound
@@ -26,6 +26,7 @@ TABLE: Final[tuple[tuple[str, type[ApiHandler]], ...]] = (
     ("/api/v1/users/{user}/sessions", api_users.SessionsHandler),
     ("/api/v1/users/{user}/sessions/{session}", api_users.SessionsHandler),
     ("/api/v1/nodes", api_nodes.NodesHandler),
+    ("/api/v1/traces/{trace}", api_traces.TraceHandler),
     ("/api/v1/stats", api_nodes.StatsHandler),
     ("/api/v1/openapi.json", api_nodes.DocumentHandler),
     ("/healthz", health.HealthHandler),

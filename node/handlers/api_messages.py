@@ -3,7 +3,7 @@
 from node import views
 from node.auth import Scope
 from node.handlers.base import IDEMPOTENCY_KEY, USER_LIST_BYTES, ApiHandler, operation
-from node.handlers.schemas import Message, MessageToAll, MessageToMany
+from node.handlers.schemas import Message, MessageToAll, MessageToMany, TraceQuery, from_query
 from router.errors import Unsupported
 from router.model import OUTCOMES, Confirm, Outcome
 
@@ -15,12 +15,15 @@ class MessagesHandler(ApiHandler):
         "Send a message to one user",
         scope=Scope.SEND,
         takes=Message,
+        asks=TraceQuery,
         gives=views.Sent,
         statuses=(200, 202, 503, 504),
         keyed=True,
     )
     async def post(self, message: Message, user: str) -> None:
         """Send, and answer with the outcome."""
+        query = from_query(self.request.query_arguments, TraceQuery)
+        trace = self.watched(noted=query.trace)
         result = await self.router.send(
             user,
             message.data,
@@ -30,8 +33,10 @@ class MessagesHandler(ApiHandler):
             origin=message.origin or "",
             durable=message.durable,
             key=self.request.headers.get(IDEMPOTENCY_KEY),
+            trace=trace,
         )
-        self.answer(views.sent(result), OUTCOMES[result.outcome].http_status)
+        noted = trace.id if trace is not None and trace.noted else ""
+        self.answer(views.sent(result, noted), OUTCOMES[result.outcome].http_status)
 
 
 class MessageToManyHandler(ApiHandler):
@@ -58,6 +63,7 @@ class MessageToManyHandler(ApiHandler):
             origin=message.origin or "",
             durable=message.durable,
             key=self.request.headers.get(IDEMPOTENCY_KEY),
+            trace=self.watched(),
         )
         waiting = (Outcome.ACCEPTED, Outcome.QUEUED)
         all_wait = all(result.outcome in waiting for result in results.values())

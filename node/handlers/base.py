@@ -16,6 +16,7 @@ from node.observe.metrics import Metrics
 from router.aio import MAX_USERS_PER_CALL, Router
 from router.errors import SwitchboardError, TooLarge
 from router.model import MAX_USER_CHARACTERS
+from router.trace import Trace
 
 # What is read from the connection and thrown away, so that a client that is still sending gets to
 # read why it was refused; beyond this the connection is cut.
@@ -66,6 +67,7 @@ class Operation:
         statuses: of the answers that are no errors.
         media_type: of the answer, if it is not JSON.
         keyed: whether it heeds the header `Idempotency-Key`.
+        asks: what is in its query, where its input stands in the body; None for nothing.
     """
 
     summary: str
@@ -76,6 +78,7 @@ class Operation:
     statuses: tuple[int, ...]
     media_type: str = "application/json"
     keyed: bool = False
+    asks: type[msgspec.Struct] | None = None
 
 
 H = TypeVar("H", bound="ApiHandler")
@@ -93,6 +96,7 @@ def operation(
     statuses: tuple[int, ...] = (200,),
     media_type: str = "application/json",
     keyed: bool = False,
+    asks: type[msgspec.Struct] | None = None,
 ) -> Callable[
     [Callable[Concatenate[H, S, P], Awaitable[None]]], Callable[Concatenate[H, P], Awaitable[None]]
 ]:
@@ -109,6 +113,7 @@ def operation(
         statuses: of the answers that are no errors.
         media_type: of the answer, if it is not JSON.
         keyed: whether it heeds the header `Idempotency-Key`.
+        asks: what is in its query, where its input stands in the body; None for nothing.
     """
 
     def decorate(
@@ -118,7 +123,9 @@ def operation(
         async def wrapper(self: H, /, *args: P.args, **kwargs: P.kwargs) -> None:
             await method(self, self.read(source, takes), *args, **kwargs)
 
-        described = Operation(summary, scope, source, takes, gives, statuses, media_type, keyed)
+        described = Operation(
+            summary, scope, source, takes, gives, statuses, media_type, keyed, asks
+        )
         wrapper.operation = described  # type: ignore[attr-defined]
         return wrapper
 
@@ -205,6 +212,11 @@ class ApiHandler(ProblemHandler):
         asked = from_query(self.request.query_arguments, schema)
         # A body outranks the query; a query that cannot be used is refused all the same.
         return from_body(self._body, schema) if source is Source.EITHER and self._body else asked
+
+    def watched(self, *, noted: bool = False) -> Trace | None:
+        """Return who watches what this request sends; see `router.tracing.Traces.wanted`."""
+        header = self.request.headers.get("traceparent")
+        return self.router.member.traces.wanted(header, noted=noted)
 
     def answer(self, view: msgspec.Struct, status: int = 200) -> None:
         """Finish with `view` as JSON; a busy cluster says when to come back."""

@@ -20,6 +20,7 @@ _PATH_PARAMETERS: Final = {
         "description": "a user id, percent-encoded",
     },
     "session": {"type": "string", "minLength": 1, "description": "a session id"},
+    "trace": {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "of a message"},
 }
 _SECURITY: Final = {
     "securitySchemes": {
@@ -51,7 +52,7 @@ def document(table: Sequence[tuple[str, type[ApiHandler]]], *, wants_keys: bool 
         wants_keys: whether callers need a key.
     """
     operations = [op for _, handler in table for op in operations_of(handler).values()]
-    structs = {struct for op in operations for struct in (op.takes, op.gives) if struct}
+    structs = {struct for op in operations for struct in (op.takes, op.gives, op.asks) if struct}
     ordered = sorted(structs | {Problem}, key=lambda struct: struct.__name__)
     _, components = msgspec.json.schema_components(ordered, ref_template=_REFERENCE)
     for schema in components.values():
@@ -89,6 +90,8 @@ def _operation(
         described["description"] = f"Needs an API key with the scope `{op.scope}`."
     if op.source in (Source.QUERY, Source.EITHER):
         described["parameters"] += _query_parameters(components[op.takes.__name__])
+    if op.asks is not None:
+        described["parameters"] += _query_parameters(components[op.asks.__name__])
     if op.keyed:
         described["parameters"].append(_KEY_PARAMETER)
     if op.source in (Source.BODY, Source.EITHER):

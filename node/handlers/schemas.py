@@ -109,6 +109,14 @@ class MessageToAll(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     ] = "accepted"
 
 
+class TraceQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether to watch a message."""
+
+    trace: Annotated[
+        bool, Meta(description="keep its steps for a minute, to be read at /api/v1/traces")
+    ] = False
+
+
 class UserList(Struct, frozen=True, forbid_unknown_fields=True):
     """A question for a list of users."""
 

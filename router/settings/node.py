@@ -38,3 +38,5 @@ class LogSettings(Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["console", "json"] = "console"
+    trace_user: str = ""
+    traces: bool = False

@@ -181,7 +181,7 @@ def _messages(entry: bytes) -> list[tuple[int, str]]:
         envelope = decode_envelope(entry)
     except DecodeError:
         return []
-    if type(envelope) is not MessageEnvelope or envelope.users is None:
+    if not isinstance(envelope, MessageEnvelope) or envelope.users is None:
         return []
     data = msgspec.json.decode(envelope.data)
     return [(data["n"], user) for user in envelope.users]

@@ -1,6 +1,7 @@
 """docs/operations.md tells what a node shows."""
 
 from node.observe.catalog import METRICS
+from router.tracing import MAX_STEPS, Step
 from tests.support.documents import code_in, read
 
 OPERATIONS = read("docs/operations.md")
@@ -17,3 +18,9 @@ def test_every_metric_is_told_with_what_it_means_and_what_to_do() -> None:
         for m in METRICS
     ]
     assert all(table.column("when it is odd"))
+
+
+def test_every_step_of_a_message_is_told_in_order() -> None:
+    table = OPERATIONS.table("step", "noted by", "says")
+    assert [code_in(cell)[0] for cell in table.column("step")] == [step.value for step in Step]
+    assert f"At most {MAX_STEPS} steps" in OPERATIONS.prose

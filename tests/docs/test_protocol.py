@@ -13,6 +13,7 @@ from router.codec import (
     MessageEnvelope,
     ReceiptEnvelope,
     StoredMessage,
+    TracedEnvelope,
 )
 from router.deadletters import MAX_DEAD_LETTERS
 from router.keys import Keys
@@ -104,6 +105,7 @@ def test_every_envelope_is_told_with_its_fields() -> None:
         ReceiptEnvelope,
         KickEnvelope,
         StoredMessage,
+        TracedEnvelope,
     )
     assert told == {
         kind.__name__: (kind.__struct_config__.tag, list(kind.__struct_fields__)) for kind in kinds
