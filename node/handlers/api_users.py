@@ -2,8 +2,9 @@
 
 from node import views
 from node.auth import Scope
-from node.handlers.base import ApiHandler, Source, operation
+from node.handlers.base import USER_BYTES, ApiHandler, Source, operation
 from node.handlers.schemas import Kick, NoInput, PageQuery, UserList
+from router.directory import MAX_QUERY
 from router.errors import InvalidRequest
 
 
@@ -27,6 +28,8 @@ class UsersHandler(ApiHandler):
 
 class LocateHandler(ApiHandler):
     """`POST /api/v1/users/query`."""
+
+    extra_bytes = MAX_QUERY * USER_BYTES
 
     @operation(
         "Ask which of a list of users are online, and where",

@@ -23,7 +23,8 @@ from router.trace import Trace
 MAX_BODY_BYTES: Final = 100 * 1024 * 1024
 _OVERHEAD_BYTES: Final = 64 * 1024
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
-USER_LIST_BYTES: Final = MAX_USERS_PER_CALL * (4 * MAX_USER_CHARACTERS + 4)
+USER_BYTES: Final = 4 * MAX_USER_CHARACTERS + 4
+USER_LIST_BYTES: Final = MAX_USERS_PER_CALL * USER_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import schemathesis
 
 _DATA = "data"  # a message's own value: any JSON
+_LONGEST_S = 5
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -45,3 +46,12 @@ def an_address_without_variables_comes_first(
     Source: https://spec.openapis.org/oas/v3.1.0#path-templating-matching
     """
     return case.path != "/api/v1/users/{user}" or case.path_parameters.get("user") != "query"
+
+
+@schemathesis.hook("filter_case")
+def nobody_waits_for_longer_than_the_run(
+    context: schemathesis.HookContext, case: schemathesis.Case[Any]
+) -> bool:
+    """Leave out a send that may rightly wait for an hour: what is asked for is not acknowledged."""
+    waits_s = case.body.get("timeout_s") if isinstance(case.body, dict) else None
+    return not isinstance(waits_s, int | float) or waits_s <= _LONGEST_S

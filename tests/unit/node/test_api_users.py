@@ -92,6 +92,10 @@ class QueryTest(ApiCase):
         for body, code, field in cases:
             self.assert_problem(self.ask("POST", f"{USERS}/query", body), 422, code, field)
 
+    def test_a_full_list_of_the_longest_ids_is_no_body_too_large(self) -> None:
+        users = [f"{n:04}".ljust(128, "x") for n in range(1000)]
+        assert self.ask("POST", f"{USERS}/query", {"users": users}).document == {"online": {}}
+
     def test_somebody_may_be_called_query(self) -> None:
         self.connect_user("query")
         answer = self.ask("GET", f"{USERS}/query")
