@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 import structlog
-from hiredis import ProtocolError, PushNotification, Reader, ReplyError
+from hiredis import PushNotification, Reader, ReplyError
 from redis.asyncio.connection import AbstractConnection
 
 from router.counts import Counts
@@ -116,7 +116,15 @@ class Wire(asyncio.Protocol):
         reader, waiting = self._reader, self._waiting
         try:
             reader.feed(data)
-            while not self._given_up and (reply := reader.gets()) is not _MORE:
+            while not self._given_up:
+                try:
+                    reply = reader.gets()
+                except Exception as exc:  # noqa: BLE001
+                    # Not ProtocolError only: a map whose key cannot be hashed is a TypeError.
+                    self.abort(f"not what a Redis server says: {exc}")
+                    return
+                if reply is _MORE:
+                    return
                 if type(reply) is PushNotification:
                     self._on_push(reply)
                     continue
@@ -133,8 +141,8 @@ class Wire(asyncio.Protocol):
                     waiting.popleft()
                     replies, self._replies = self._replies, []
                     done(replies)
-        except (ProtocolError, IndexError) as exc:
-            self.abort(f"not what a Redis server says: {exc}")
+        except IndexError:
+            self.abort("not what a Redis server says: a reply that nobody asked for")
         except Exception as exc:  # noqa: BLE001
             # The edge of the loop: a fault in a callback must not leave the wire half-read. The
             # owner starts again from what the store holds.

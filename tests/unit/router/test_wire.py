@@ -347,7 +347,9 @@ class TestNonsense:
         found.abort("the test is over")
         await eventually(lambda: found.lost)
 
-    @pytest.mark.parametrize("words", [b"HTTP/1.1 400\r\n", b"\x00\x01\x02\r\n", b"*x\r\n"])
+    @pytest.mark.parametrize(
+        "words", [b"HTTP/1.1 400\r\n", b"\x00\x01\x02\r\n", b"*x\r\n", b"%1\r\n*1\r\n+a\r\n+b\r\n"]
+    )
     async def test_bytes_that_are_no_reply_end_the_wire(
         self, fake: FakeStore, to_fake: Wire, heard: Heard, words: bytes
     ) -> None:
