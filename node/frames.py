@@ -238,5 +238,5 @@ def data_of(codec: Codec, frame: SendFrame) -> Raw:
 def _ref(codec: Codec, payload: bytes | str) -> str | int | None:
     try:
         return codec.find_ref(payload).ref
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, TypeError):
         return None

@@ -258,6 +258,12 @@ def test_a_ref_behind_what_cannot_be_read_is_not_looked_for() -> None:
     assert refused(JSON, '{"type":"send","ref":"7","to":').ref is None
 
 
+def test_a_ref_that_is_no_text_is_not_echoed() -> None:
+    frame = b"\x82\xa4type\xa3nay\xa3ref\xa1\xff"
+    assert refused(MSGPACK, frame).code == "invalid_request"
+    assert refused(MSGPACK, frame).ref is None
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_at_all_do_more_than_be_refused(payload: bytes) -> None:
     for codec in (JSON, MSGPACK):
