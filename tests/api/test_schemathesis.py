@@ -20,7 +20,14 @@ async def run(cluster: Cluster, folder: Path, examples: int, seed: int) -> None:
     """Run every phase and every check of schemathesis against the first node."""
     address = cluster.nodes[0].address
     process = await asyncio.create_subprocess_exec(
-        *(_PROGRAM, "--config-file", _CONFIG, "--no-color", "run", f"http://{address}/api/v1/openapi.json"),
+        *(
+            _PROGRAM,
+            "--config-file",
+            _CONFIG,
+            "--no-color",
+            "run",
+            f"http://{address}/api/v1/openapi.json",
+        ),
         *("--checks", "all", "--max-examples", str(examples), "--seed", str(seed)),
         *("--generation-database", "none", "--request-timeout", "10"),
         cwd=folder,

@@ -1,0 +1,20 @@
+"""Inputs that were found once. A new one goes here, beside the test of its module."""
+
+import pytest
+
+from tests.fuzz.targets import TARGETS
+
+
+@pytest.mark.parametrize(
+    ("target", "data"),
+    [
+        # A map whose key cannot be hashed: hiredis raises TypeError.
+        ("store-replies", b"%1\r\n>1\r\n+a\r\n+b\r\n"),
+        # A frame of the wrong types whose ref is not UTF-8: looking for the ref raised.
+        ("client-msgpack", b"\x82\xa4type\xa3nay\xa3ref\xa1\xff"),
+        # More parameters than Tornado takes.
+        ("api-queries", b"&a=1" * 1_001),
+    ],
+)
+def test_it_is_stood_now(target: str, data: bytes) -> None:
+    TARGETS[target].run(data)
