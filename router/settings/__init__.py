@@ -3,6 +3,7 @@
 Only the command line calls `load`; everything below is handed what it needs.
 """
 
+from router.settings.api import ApiSettings
 from router.settings.auth import AuthSettings
 from router.settings.every import Settings
 from router.settings.loading import load
@@ -20,6 +21,7 @@ from router.settings.store import (
 
 __all__ = [
     "EMBEDDED",
+    "ApiSettings",
     "AuthSettings",
     "DeliverySettings",
     "InboxSettings",

@@ -3,9 +3,9 @@
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from router.settings.section import Seconds, Section, is_loopback
+from router.settings.section import Seconds, Section, is_loopback, normal_origin
 
 Algorithm = Literal[
     "HS256",
@@ -28,6 +28,12 @@ SECRET_BYTES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
 _NO_SECRET: Final = SecretStr("")
 
 
+def _origin(text: str) -> str:
+    if normal_origin(text) is None:
+        raise ValueError(f"is '{text}', no origin of a page: write it like https://example.com")
+    return text
+
+
 class AuthSettings(Section):
     """Who may connect and call."""
 
@@ -47,6 +53,7 @@ class AuthSettings(Section):
     query_token_s: Annotated[float, Field(ge=0)] = 300.0
     can: tuple[Literal["send", "durable"], ...] = ("send", "durable")
     to: Annotated[tuple[Pattern, ...], Field(max_length=100)] = ("*",)
+    origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
 
     @property
     def shares_secret(self) -> bool:

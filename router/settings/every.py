@@ -3,6 +3,7 @@
 from pydantic import model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from router.settings.api import ApiSettings
 from router.settings.auth import AuthSettings
 from router.settings.node import LogSettings, NodeSettings
 from router.settings.section import is_loopback
@@ -37,6 +38,7 @@ class Settings(BaseSettings):
     delivery: DeliverySettings = DeliverySettings()
     node: NodeSettings = NodeSettings()
     auth: AuthSettings = AuthSettings()
+    api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")
@@ -45,6 +47,15 @@ class Settings(BaseSettings):
             raise ValueError(
                 f'node.host "{self.node.host}" is reachable from outside, and auth.mode = "dev" '
                 'lets anybody be anyone: listen on 127.0.0.1 or ::1, or set auth.mode = "jwt"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _dev_mode_keeps_the_api_at_home(self) -> "Settings":
+        if self.auth.mode == "dev" and self.api.apart and not is_loopback(self.api.host):
+            raise ValueError(
+                f'api.host "{self.api.host}" is reachable from outside, and auth.mode = "dev" asks '
+                "for no key: listen on 127.0.0.1 or ::1"
             )
         return self
 

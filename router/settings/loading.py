@@ -16,6 +16,7 @@ from router.settings.every import Settings
 _PATHS: Final = {
     "redis": ("data_dir", "ca_file", "certificate_file", "key_file"),
     "auth": ("secret_file", "key_file", "jwks_file"),
+    "api": ("keys_file",),
 }
 _SECRET: Final = re.compile("secret|url")
 
