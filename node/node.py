@@ -6,6 +6,7 @@ import tornado.web
 
 from node.acknowledging import Acknowledging
 from node.auth import Authenticate, Gate, choose
+from node.auth.tickets import Tickets
 from node.canary import Canary
 from node.delivery import NodeDelivery
 from node.describing import Describing
@@ -34,6 +35,7 @@ from router.rescue import Rescuer
 from router.settings import Settings
 from router.store.address import resolve
 from router.store.remains import Remains
+from router.store.tickets import TicketStore
 
 
 class Node:
@@ -55,7 +57,7 @@ class Node:
     ) -> None:
         self._settings = settings
         self.gate = choose(settings.auth, authenticate)
-        self._listening = Listening(settings.node)
+        self._listening = Listening(settings.node, settings.api)
         self.hub: Hub[ClientSession] = Hub()
         self.member = Member(
             settings,
@@ -87,16 +89,26 @@ class Node:
         self._watch_over()
         leases = self.member.leases
         self.feed = Feed(leases.everybody, self.member.services, settings.node.ping_interval_s)
+        self.tickets = Tickets(TicketStore(self.member.link, self.member.keys))
         self._sockets = self._make_sockets(self.gate)
+        self._api = api.context(
+            self.router, self.gate, self.tickets, self.not_ready, self._make_metrics()
+        )
 
     @property
     def address(self) -> str:
         """Return where it listens: host, colon, port."""
         return self._listening.address
 
+    @property
+    def api_address(self) -> str:
+        """Return where the API listens: host, colon, port; "" where the rest does."""
+        return self._listening.api_address
+
     def _make_sockets(self, gate: Gate) -> WebSocketContext:
         return WebSocketContext(
             gate=gate,
+            tickets=self.tickets,
             accepting=self.not_ready,
             presence=self.presence,
             inbound=Inbound(self.router),
@@ -171,12 +183,20 @@ class Node:
             self._refresher.start()
 
     def routes(self) -> list[Any]:
-        """Return the Tornado routes of the WebSocket and the API; `/` is left to you."""
+        """Return the Tornado routes for where users come; `/` is left to you.
+
+        They are the WebSocket and the API; of the API only tickets and health when it has a port of
+        its own, see `listen_api`.
+        """
+        apart = self._settings.api.apart
+        of_api = api.public_routes(self._api) if apart else self._api_routes()
+        return [(r"/ws", ClientHandler, {"context": self._sockets}), *of_api]
+
+    def _api_routes(self) -> list[Any]:
         looking = FeedContext(self.gate, self.feed, self._settings.node.max_waiting_bytes)
         return [
-            (r"/ws", ClientHandler, {"context": self._sockets}),
             (r"/dashboard/feed", FeedHandler, {"context": looking}),
-            *api.routes(self.router, self.gate, self.not_ready, self._make_metrics()),
+            *api.routes(self._api),
         ]
 
     def app_settings(self) -> dict[str, Any]:
@@ -193,8 +213,25 @@ class Node:
         Raises:
             ServerFailed: the port is taken, or the address is not this machine's.
         """
-        app = tornado.web.Application([*self.routes(), *pages.routes()], **self.app_settings())
+        apart = self._settings.api.apart
+        demo = self._settings.auth.mode == "dev"
+        shown = pages.client_routes() if apart else pages.routes(demo=demo)
+        app = tornado.web.Application([*self.routes(), *shown], **self.app_settings())
         self._listening.start(app, api.MAX_BODY_BYTES)
+        self.listen_api()
+
+    def listen_api(self) -> None:
+        """Serve the API at `api.host`, `api.port`, if it has a port of its own.
+
+        For an application that serves `routes` itself; `listen` does it, too.
+
+        Raises:
+            ServerFailed: the port is taken, or the address is not this machine's.
+        """
+        if self._settings.api.apart:
+            shown = [*self._api_routes(), *pages.routes(demo=False)]
+            app = tornado.web.Application(shown, **self.app_settings())
+            self._listening.start_api(app, api.MAX_BODY_BYTES)
 
     def not_ready(self) -> str | None:
         """Return why no new session should come here; None when they may."""

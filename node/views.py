@@ -33,6 +33,13 @@ class Sent(Struct, frozen=True, omit_defaults=True):
     trace: Annotated[str, Meta(description="where its steps are kept, if they are")] = ""
 
 
+class Ticket(Struct, frozen=True):
+    """A one-time ticket for a WebSocket."""
+
+    ticket: Annotated[str, Meta(description="for `/ws?token=`; it counts once, and only now")]
+    expires_at: _Time
+
+
 class SentToMany(Struct, frozen=True, omit_defaults=True):
     """What became of a message to many users."""
 

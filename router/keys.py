@@ -72,6 +72,10 @@ class Keys:
         """Sorted set, all scores 0: users with a session on the endpoint, in byte order."""
         return f"{self.prefix}:{{{endpoint}}}:users"
 
+    def ticket(self, ticket: str) -> str:
+        """String with a TTL: who has a one-time ticket, under its SHA-256."""
+        return f"{self.prefix}:{{{ticket}}}:ticket"
+
     @property
     def everybody(self) -> str:
         """Pub/Sub channel of the mode `broadcast`."""

@@ -7,15 +7,29 @@ from typing import Any, Final
 import msgspec
 
 from node.auth import Gate
-from node.handlers import api_messages, api_nodes, api_traces, api_users, health, metrics
+from node.auth.tickets import Tickets
+from node.handlers import (
+    api_messages,
+    api_nodes,
+    api_tickets,
+    api_traces,
+    api_users,
+    health,
+    metrics,
+)
 from node.handlers.base import MAX_BODY_BYTES, ApiContext, ApiHandler
 from node.handlers.openapi import document
 from node.handlers.problem import NotFound
 from node.observe.metrics import Metrics
 from router.aio import Router
 
-__all__ = ["MAX_BODY_BYTES", "TABLE", "routes"]
+__all__ = ["MAX_BODY_BYTES", "TABLE", "context", "public_routes", "routes"]
 
+_NOTHING: Final = (r"/api(?:/.*)?", NotFound)
+
+_TICKETS: Final = "/api/v1/tickets"
+# What must be where users come, when the rest is not: for them, and for who sends them there.
+_PUBLIC: Final = (_TICKETS, "/healthz", "/readyz")
 TABLE: Final[tuple[tuple[str, type[ApiHandler]], ...]] = (
     ("/api/v1/users/{user}/messages", api_messages.MessagesHandler),
     ("/api/v1/messages", api_messages.MessageToManyHandler),
@@ -25,6 +39,7 @@ TABLE: Final[tuple[tuple[str, type[ApiHandler]], ...]] = (
     ("/api/v1/users/{user}", api_users.UserHandler),
     ("/api/v1/users/{user}/sessions", api_users.SessionsHandler),
     ("/api/v1/users/{user}/sessions/{session}", api_users.SessionsHandler),
+    (_TICKETS, api_tickets.TicketsHandler),
     ("/api/v1/nodes", api_nodes.NodesHandler),
     ("/api/v1/traces/{trace}", api_traces.TraceHandler),
     ("/api/v1/stats", api_nodes.StatsHandler),
@@ -35,22 +50,44 @@ TABLE: Final[tuple[tuple[str, type[ApiHandler]], ...]] = (
 )
 
 
-def routes(
-    router: Router, gate: Gate, ready: Callable[[], str | None], shown: Metrics | None = None
-) -> list[Any]:
-    """Return the Tornado routes of the API, those of its health included.
+def context(
+    router: Router,
+    gate: Gate,
+    tickets: Tickets,
+    ready: Callable[[], str | None],
+    shown: Metrics | None = None,
+) -> ApiContext:
+    """Return what the handlers of the API need.
 
     Args:
         router: of this node, entered.
         gate: says who may call.
+        tickets: makes one-time tickets.
         ready: returns None while new sessions may come here, else why not, in words.
         shown: what `/metrics` shows; None when it is switched off.
     """
-    context = ApiContext(
-        router, gate, ready, msgspec.json.encode(document(TABLE, wants_keys=gate.wants_keys)), shown
-    )
-    rules: list[Any] = [(_pattern(path), handler, {"context": context}) for path, handler in TABLE]
-    return [*rules, (r"/api(?:/.*)?", NotFound)]
+    described = msgspec.json.encode(document(TABLE, wants_keys=gate.wants_keys))
+    return ApiContext(router, gate, ready, described, tickets, shown)
+
+
+def routes(known: ApiContext) -> list[Any]:
+    """Return the Tornado routes of the API, those of its health included."""
+    rules: list[Any] = [(_pattern(path), handler, {"context": known}) for path, handler in TABLE]
+    return [*rules, _NOTHING]
+
+
+def public_routes(known: ApiContext) -> list[Any]:
+    """Return what is left of them where users come, when the API listens elsewhere.
+
+    Tickets are made there for users' own tokens only: a key has nothing to do in the open.
+    """
+    rules: list[Any] = [
+        (_pattern(path), handler, {"context": known}) for path, handler in TABLE if path in _PUBLIC
+    ]
+    for _, handler, arguments in rules:
+        if handler is api_tickets.TicketsHandler:
+            arguments["takes_keys"] = False
+    return [*rules, _NOTHING]
 
 
 def _pattern(path: str) -> str:

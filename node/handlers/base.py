@@ -10,6 +10,7 @@ import msgspec
 from tornado.web import stream_request_body
 
 from node.auth import Gate, Scope
+from node.auth.tickets import Tickets
 from node.handlers.problem import RETRY_AFTER_S, ProblemHandler
 from node.handlers.schemas import from_body, from_query
 from node.observe.metrics import Metrics
@@ -36,6 +37,7 @@ class ApiContext:
         gate: says who may call.
         not_ready: says why no new session should come here; None while they may.
         document: the OpenAPI document, encoded.
+        tickets: makes one-time tickets.
         metrics: what `/metrics` shows; None when it is switched off.
     """
 
@@ -43,6 +45,7 @@ class ApiContext:
     gate: Gate
     not_ready: Callable[[], str | None]
     document: bytes
+    tickets: Tickets
     metrics: Metrics | None = None
 
 
@@ -154,7 +157,7 @@ class ApiHandler(ProblemHandler):
         max_data = self.router.member.settings.node.max_message_bytes
         self._limit = max_data + _OVERHEAD_BYTES + self.extra_bytes
 
-    def prepare(self) -> None:
+    def prepare(self) -> Awaitable[None] | None:
         """Refuse a body before it is sent, if its sender asks first or it is beyond all measure.
 
         Everything else is refused after the body was read: an answer that comes before makes
@@ -165,14 +168,23 @@ class ApiHandler(ProblemHandler):
             Unauthenticated, Forbidden: this caller may not call.
             TooLarge: as its header says.
         """
-        self._refusal = self._who_may_not()
+        self.refuse_early(self._who_may_not())
+        return None
+
+    def refuse_early(self, refusal: SwitchboardError | None) -> None:
+        """Do what `prepare` says.
+
+        Args:
+            refusal: why this caller may not call; None if they may.
+        """
+        self._refusal = refusal
         headers = self.request.headers
         given = headers.get("Content-Length", "")
         length = int(given) if given.isdecimal() else 0  # what is no number, Tornado refuses
         asks_first = headers.get("Expect", "").lower() == "100-continue"
-        if self._refusal is not None:
+        if refusal is not None:
             if asks_first or length == 0:
-                raise self._refusal
+                raise refusal
             self._limit = 0
         if length > MAX_BODY_BYTES or (asks_first and length > self._limit):
             raise TooLarge("body", length, self._limit)

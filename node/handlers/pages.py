@@ -62,10 +62,21 @@ class FileHandler(tornado.web.StaticFileHandler):
         return _TYPES.get(Path(self.absolute_path).suffix, "application/octet-stream")
 
 
-def routes() -> list[tuple[str, type[tornado.web.RequestHandler], dict[str, Any]]]:
-    """Return the routes of the page, for a `tornado.web.Application`."""
+Route = tuple[str, type[tornado.web.RequestHandler], dict[str, Any]]
+_STATIC: Final = {"path": str(_WEB / "static")}
+
+
+def routes(*, demo: bool = True) -> list[Route]:
+    """Return the routes of the pages, for a `tornado.web.Application`.
+
+    Args:
+        demo: whether `/` is there: a page to try it all by hand, for whoever opens it.
+    """
     page = {"path": str(_WEB), "default_filename": "index.html"}
-    return [
-        (r"/()", FileHandler, page),
-        (r"/static/(.*)", FileHandler, {"path": str(_WEB / "static")}),
-    ]
+    shown: list[Route] = [(r"/()", FileHandler, page)] if demo else []
+    return [*shown, (r"/static/(.*)", FileHandler, _STATIC)]
+
+
+def client_routes() -> list[Route]:
+    """Return the routes of the client for browsers, and of nothing else."""
+    return [(r"/static/(switchboard(?:\.js|\.d\.ts|/[a-z]+\.js))", FileHandler, _STATIC)]

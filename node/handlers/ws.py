@@ -10,9 +10,11 @@ import msgspec
 import structlog
 
 from node.auth import Gate
+from node.auth.tickets import Tickets
 from node.frames import CODECS, JSON_PROTOCOL
 from node.handlers.headers import secure
 from node.handlers.problem import RETRY_AFTER_S, Problem, problem_of, set_headers
+from node.identity import Identity
 from node.inbound import Inbound
 from node.presence import Presence
 from node.session import ClientSession
@@ -30,6 +32,7 @@ class WebSocketContext:
 
     Args:
         gate: says who a handshake comes from, and which browser pages may connect.
+        tickets: knows those who come with one.
         accepting: says why no session is taken now; None when it is.
         presence: registers sessions.
         inbound: takes their frames.
@@ -39,6 +42,7 @@ class WebSocketContext:
     """
 
     gate: Gate
+    tickets: Tickets
     accepting: Callable[[], str | None]
     presence: Presence
     inbound: Inbound
@@ -77,7 +81,7 @@ class ClientHandler(SocketHandler):
             return
         try:
             self._check_page()
-            self._identity = await self._context.gate.identify(self.request)
+            self._identity = await self._who()
             self._device = self._named_device()
             since = self.get_query_argument("since", "")
             self._since = Offset.parse(since, "since") if since else None
@@ -87,6 +91,10 @@ class ClientHandler(SocketHandler):
             self._refuse(problem_of(exc, exc.consequence.http_status))
             return
         await super().get(*args, **kwargs)
+
+    async def _who(self) -> Identity:
+        holder = await self._context.tickets.holder_of(self.request)
+        return holder or await self._context.gate.identify(self.request)
 
     def _check_page(self) -> None:
         # Tornado lets in whatever page has our own address, before it asks `check_origin`; a name

@@ -9,11 +9,13 @@ import msgspec
 import pytest
 
 from node.auth.dev import DevGate
+from node.auth.tickets import Tickets
 from node.handlers import api, openapi, schemas
 from node.handlers.base import ApiContext, Operation, Source
 from router.aio import Router
 from router.member import Member
 from router.settings import Settings
+from router.store.tickets import TicketStore
 
 DOCUMENT: dict[str, Any] = json.loads(msgspec.json.encode(openapi.document(api.TABLE)))
 OPERATIONS = [
@@ -70,11 +72,20 @@ def test_every_method_of_a_handler_is_described() -> None:
         assert methods == set(DOCUMENT["paths"][path]), path
 
 
+def known() -> ApiContext:
+    member = Member(Settings(), "redis://127.0.0.1:1")
+    tickets = Tickets(TicketStore(member.link, member.keys))
+    return api.context(Router(member), DevGate(), tickets, lambda: None)
+
+
+def test_where_users_come_there_is_less() -> None:
+    patterns = [pattern for pattern, _, *context in api.public_routes(known()) if context]
+    there = {path for path in DOCUMENT["paths"] if any(re.fullmatch(p, path) for p in patterns)}
+    assert there == {"/healthz", "/readyz", "/api/v1/tickets"}
+
+
 def test_every_route_is_described_and_nothing_else() -> None:
-    router = Router(Member(Settings(), "redis://127.0.0.1:1"))
-    rules = [
-        pattern for pattern, _, *context in api.routes(router, DevGate(), lambda: None) if context
-    ]
+    rules = [pattern for pattern, _, *context in api.routes(known()) if context]
     assert len(rules) == len(DOCUMENT["paths"])
     for pattern, path in zip(rules, DOCUMENT["paths"], strict=True):
         example = re.sub(r"\{\w+\}", "x", path)
@@ -82,8 +93,7 @@ def test_every_route_is_described_and_nothing_else() -> None:
 
 
 def test_the_handlers_are_handed_the_document() -> None:
-    router = Router(Member(Settings(), "redis://127.0.0.1:1"))
-    _, _, context = api.routes(router, DevGate(), lambda: None)[0]
+    _, _, context = api.routes(known())[0]
     api_context: ApiContext = context["context"]
     assert json.loads(api_context.document) == openapi.document(api.TABLE, wants_keys=False)
 

@@ -56,12 +56,14 @@ def test_names_are_those_of_the_protocol() -> None:
         "sb:{n1.0a1b}:rescuer",
     ]
     assert KEYS.steps("4bf9") == "sb:{4bf9}:steps"
+    assert KEYS.ticket("0f") == "sb:{0f}:ticket"
     assert of_all(KEYS) == ["sb:endpoints", "sb:dead", "sb:everybody"]
 
 
 def test_every_name_that_can_be_built_has_been_looked_at_here() -> None:
     builders = {name for name in dir(Keys) if not name.startswith("_")} - {"prefix", "key", "steps"}
     looked_at = [*of_user(KEYS), *of_endpoint(KEYS), *of_all(KEYS)]
+    looked_at.append(KEYS.ticket("0f"))
     assert {key.rpartition(":")[2] for key in looked_at} == builders
 
 

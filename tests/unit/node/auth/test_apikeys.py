@@ -10,7 +10,6 @@ from unittest.mock import patch
 import pytest
 from structlog.testing import capture_logs
 
-from node.auth import apikeys
 from node.auth.apikeys import ApiKeys, digest_of, make
 from node.auth.callers import Callers
 from node.auth.gate import Scope
@@ -124,7 +123,7 @@ class TestKeys:
         keys = keys_of(path, "".join(row(key, "read") for key in known))
         looked = []
         for given in (known[0], known[2], make("a"), make("nobody"), "x", "sb_x"):
-            with patch.object(apikeys.hmac, "compare_digest", wraps=hmac.compare_digest) as compare:
+            with patch.object(hmac, "compare_digest", wraps=hmac.compare_digest) as compare:
                 with contextlib.suppress(Unauthenticated):
                     check(keys, given)
             looked.append(compare.call_count)

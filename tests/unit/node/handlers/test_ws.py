@@ -3,11 +3,13 @@ from typing import Any, cast
 
 import pytest
 from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.httputil import HTTPServerRequest
 from tornado.testing import AsyncHTTPTestCase, gen_test
 from tornado.web import Application
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from node.auth.dev import DevGate
+from node.auth.tickets import Tickets
 from node.frames import JSON_PROTOCOL, MSGPACK_PROTOCOL
 from node.handlers.ws import ClientHandler, WebSocketContext
 from node.inbound import Inbound
@@ -28,6 +30,9 @@ class Door:
         self.left: list[ClientSession] = []
         self.heard: list[str | bytes] = []
 
+    async def holder_of(self, request: HTTPServerRequest) -> None:
+        return None
+
     def arrive(self, session: ClientSession) -> None:
         self.here.append(session)
 
@@ -47,6 +52,7 @@ class WebSocketTest(AsyncHTTPTestCase):
         self.door = Door()
         context = WebSocketContext(
             gate=DevGate(),
+            tickets=cast(Tickets, self.door),
             accepting=lambda: self.door.closed_because,
             presence=cast(Presence, self.door),
             inbound=cast(Inbound, self.door),
