@@ -2,8 +2,6 @@
 
 from typing import Any, Self
 
-import tornado.web
-
 from node.acknowledging import Acknowledging
 from node.auth import Authenticate, Gate, choose
 from node.auth.tickets import Tickets
@@ -13,10 +11,10 @@ from node.describing import Describing
 from node.drain import Drain
 from node.feed import Feed
 from node.frames import OutFrame, Welcome
-from node.handlers import api, pages
-from node.handlers.feed import FeedContext, FeedHandler
-from node.handlers.problem import NotFound
-from node.handlers.ws import ClientHandler, WebSocketContext
+from node.handlers import api
+from node.handlers.feed import FeedContext
+from node.handlers.served import Served
+from node.handlers.ws import WebSocketContext
 from node.hub import Hub
 from node.inbound import Inbound
 from node.isolation import Isolation
@@ -56,7 +54,7 @@ class Node:
         self, settings: Settings, url: str, authenticate: Authenticate | None = None
     ) -> None:
         self._settings = settings
-        self.gate = choose(settings.auth, authenticate)
+        self.gate = choose(settings.auth, authenticate, settings.api)
         self._listening = Listening(settings.node, settings.api)
         self.hub: Hub[ClientSession] = Hub()
         self.member = Member(
@@ -90,10 +88,7 @@ class Node:
         leases = self.member.leases
         self.feed = Feed(leases.everybody, self.member.services, settings.node.ping_interval_s)
         self.tickets = Tickets(TicketStore(self.member.link, self.member.keys))
-        self._sockets = self._make_sockets(self.gate)
-        self._api = api.context(
-            self.router, self.gate, self.tickets, self.not_ready, self._make_metrics()
-        )
+        self._served = self._make_served(self.gate)
 
     @property
     def address(self) -> str:
@@ -116,6 +111,13 @@ class Node:
             max_waiting_bytes=self._settings.node.max_waiting_bytes,
             counts=self.counts,
         )
+
+    def _make_served(self, gate: Gate) -> Served:
+        settings = self._settings
+        metrics = self._make_metrics()
+        of_api = api.context(self.router, gate, self.tickets, self.not_ready, metrics)
+        looking = FeedContext(gate, self.feed, settings.node.max_waiting_bytes)
+        return Served(settings, self._make_sockets(gate), of_api, looking)
 
     def _make_metrics(self) -> Metrics | None:
         if not self._settings.node.metrics:
@@ -188,24 +190,11 @@ class Node:
         They are the WebSocket and the API; of the API only tickets and health when it has a port of
         its own, see `listen_api`.
         """
-        apart = self._settings.api.apart
-        of_api = api.public_routes(self._api) if apart else self._api_routes()
-        return [(r"/ws", ClientHandler, {"context": self._sockets}), *of_api]
-
-    def _api_routes(self) -> list[Any]:
-        looking = FeedContext(self.gate, self.feed, self._settings.node.max_waiting_bytes)
-        return [
-            (r"/dashboard/feed", FeedHandler, {"context": looking}),
-            *api.routes(self._api),
-        ]
+        return self._served.routes()
 
     def app_settings(self) -> dict[str, Any]:
         """Return what `tornado.web.Application` must be told for these routes."""
-        return {
-            "websocket_max_message_size": self._settings.node.max_message_bytes,
-            "log_function": lambda handler: None,
-            "default_handler_class": NotFound,
-        }
+        return self._served.app_settings()
 
     def listen(self) -> None:
         """Serve HTTP and WebSockets at `node.host`, `node.port`.
@@ -213,11 +202,7 @@ class Node:
         Raises:
             ServerFailed: the port is taken, or the address is not this machine's.
         """
-        apart = self._settings.api.apart
-        demo = self._settings.auth.mode == "dev"
-        shown = pages.client_routes() if apart else pages.routes(demo=demo)
-        app = tornado.web.Application([*self.routes(), *shown], **self.app_settings())
-        self._listening.start(app, api.MAX_BODY_BYTES)
+        self._listening.start(self._served.public(), api.MAX_BODY_BYTES)
         self.listen_api()
 
     def listen_api(self) -> None:
@@ -228,10 +213,9 @@ class Node:
         Raises:
             ServerFailed: the port is taken, or the address is not this machine's.
         """
-        if self._settings.api.apart:
-            shown = [*self._api_routes(), *pages.routes(demo=False)]
-            app = tornado.web.Application(shown, **self.app_settings())
-            self._listening.start_api(app, api.MAX_BODY_BYTES)
+        apart = self._served.apart()
+        if apart is not None:
+            self._listening.start_api(apart, api.MAX_BODY_BYTES)
 
     def not_ready(self) -> str | None:
         """Return why no new session should come here; None when they may."""

@@ -22,11 +22,13 @@ class NodePlan:
         name: `n1`, `n2`, ...
         host: the address it listens on.
         port: the port it listens on.
+        api_port: of its API, if that has one of its own; else 0.
     """
 
     name: str
     host: str
     port: int
+    api_port: int = 0
 
     @property
     def url(self) -> str:
@@ -35,20 +37,29 @@ class NodePlan:
         return f"http://{host}:{self.port}/"
 
 
-def plan_nodes(count: int, host: str, port: int) -> list[NodePlan]:
+def plan_nodes(count: int, host: str, port: int, api_port: int = 0) -> list[NodePlan]:
     """Return `count` nodes on consecutive ports.
 
     Args:
         count: how many, at least 1.
         host: the address they listen on.
         port: the first port.
+        api_port: the first of their APIs, if those have ports of their own; else 0.
 
     Raises:
-        InvalidRequest: there are not that many ports.
+        InvalidRequest: there are not that many ports, or one would be used twice.
     """
-    if port + count - 1 > _MAX_PORT:
-        raise InvalidRequest("port", f"{count} nodes from {port} on would pass {_MAX_PORT}")
-    return [NodePlan(f"n{index + 1}", host, port + index) for index in range(count)]
+    if max(port, api_port) + count - 1 > _MAX_PORT:
+        first = max(port, api_port)
+        raise InvalidRequest("port", f"{count} nodes from {first} on would pass {_MAX_PORT}")
+    if api_port and abs(port - api_port) < count:
+        raise InvalidRequest(
+            "port", f"{count} nodes from {port} on would need ports of api.port {api_port}, too"
+        )
+    return [
+        NodePlan(f"n{index + 1}", host, port + index, api_port and api_port + index)
+        for index in range(count)
+    ]
 
 
 def failures_after(failures: int, lived_s: float) -> int:

@@ -39,6 +39,8 @@ def node_command(plan: NodePlan, config: Path | None, parent: int) -> list[str]:
     command = [sys.executable, "-m", "node.cli", "serve"]
     command += ["--name", plan.name, "--host", plan.host, "--port", str(plan.port)]
     command += ["--parent", str(parent)]
+    if plan.api_port:
+        command += ["--api-port", str(plan.api_port)]
     return command if config is None else [*command, "--config", str(config)]
 
 
@@ -49,6 +51,7 @@ def check_ports(plans: Iterable[NodePlan]) -> None:
         ServerFailed: naming the first that is not.
     """
     for plan in plans:
+        # A port for the API is left to its node: where that listens only the node needs to know.
         family = socket.AF_INET6 if ":" in plan.host else socket.AF_INET
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

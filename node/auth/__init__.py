@@ -1,46 +1,52 @@
 """Who may connect and call: one gate for each `auth.mode`."""
 
-from tornado.httputil import HTTPServerRequest
+from pathlib import Path
+from typing import Final
 
+from node.auth.apikeys import ApiKeys
+from node.auth.callers import Callers
 from node.auth.dev import DevGate
 from node.auth.gate import Gate, KeyedGate, Scope
 from node.auth.hook import Authenticate, HookedGate
 from node.auth.jwt import TokenGate
 from node.auth.origins import Origins
-from router.errors import InvalidSettings, Unauthenticated
-from router.settings import AuthSettings
+from router.errors import InvalidSettings
+from router.settings import ApiSettings, AuthSettings
+
+_NO_KEYS: Final = ApiSettings()
 
 __all__ = ["Authenticate", "Gate", "Scope", "choose"]
 
 
-def choose(settings: AuthSettings, authenticate: Authenticate | None = None) -> Gate:
+def choose(
+    settings: AuthSettings,
+    authenticate: Authenticate | None = None,
+    api: ApiSettings = _NO_KEYS,
+) -> Gate:
     """Return the gate that `auth.mode` means.
 
     Args:
         settings: of it.
         authenticate: an application's own way to know its users; None for the mode's.
+        api: names the file with the keys of who may call; it is not read where none is asked for.
 
     Raises:
         InvalidSettings: what the mode needs is not there.
     """
     gate: Gate
-    pages = Origins(())
     if settings.mode == "dev":
         gate = DevGate()
-    elif settings.mode == "jwt" and authenticate is None:
-        gate = TokenGate(settings, nobody_calls, pages.allows)
-    elif authenticate is None:
+        return gate if authenticate is None else HookedGate(authenticate, gate)
+    pages = Origins(settings.origins)
+    keys = ApiKeys(Path(api.keys_file) if api.keys_file else None)
+    callers = Callers(keys, pages)
+    if settings.mode == "jwt" and authenticate is None:
+        return TokenGate(settings, callers.authorize, pages.allows)
+    if authenticate is None:
         raise InvalidSettings(
             [
                 'auth.mode = "application" is for a node inside a program, as '
                 "Node.start(settings, authenticate=...); set auth.mode to jwt"
             ]
         )
-    else:
-        gate = KeyedGate(nobody_calls, pages.allows)
-    return gate if authenticate is None else HookedGate(authenticate, gate)
-
-
-def nobody_calls(_: HTTPServerRequest, scope: Scope) -> None:
-    """Refuse every call of the API, where there are no keys for it."""
-    raise Unauthenticated(f"a key with the scope '{scope}' is needed, and there are none yet")
+    return HookedGate(authenticate, KeyedGate(callers.authorize, pages.allows))

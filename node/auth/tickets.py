@@ -4,7 +4,7 @@ import hashlib
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Final, Literal
 
@@ -13,9 +13,11 @@ from msgspec import Meta
 from tornado.httputil import HTTPServerRequest
 
 from node.auth.bearer import bearer_of
-from node.identity import ALL_RIGHTS, EVERYBODY, Identity, Recipients, Right
+from node.auth.claims import recipients_of, rights_of
+from node.identity import Identity
 from router.errors import InvalidRequest, InvalidUser, Unauthenticated
 from router.model import check_name, check_user
+from router.settings import AuthSettings
 from router.store.tickets import TicketStore
 
 MAX_TTL_S: Final = 30.0
@@ -60,17 +62,20 @@ class TicketOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     ] = None
     ttl_s: Annotated[float, Meta(gt=0, le=MAX_TTL_S, description="seconds it counts")] = MAX_TTL_S
 
-    def identity(self) -> Identity:
+    def identity(self, settings: AuthSettings) -> Identity:
         """Return whom it is for.
+
+        Args:
+            settings: say what somebody may do of whom nothing is said.
 
         Raises:
             InvalidUser, InvalidRequest: nobody can be called so, or nobody is named.
         """
         if self.user is None:
             raise InvalidRequest("user", "with a key, a ticket is for a user: name one")
-        can = ["send", "durable"] if self.can is None else self.can
-        to = ["*"] if self.to is None else self.to
-        return Identity(check_user(self.user), self._device(), _rights(can), _recipients(to))
+        rights = rights_of(settings.can if self.can is None else self.can)
+        to = recipients_of(settings.to if self.to is None else self.to)
+        return Identity(check_user(self.user), self._device(), rights, to)
 
     def bound_to(self, caller: Identity) -> Identity:
         """Return `caller`, for the device that is named here, if one is.
@@ -190,13 +195,4 @@ def _identity(lies: bytes) -> Identity | None:
     except (msgspec.DecodeError, InvalidUser, InvalidRequest):
         return None
     expires_at = math.inf if holder.expires_at is None else holder.expires_at
-    return Identity(user, device, _rights(holder.can), _recipients(holder.to), expires_at)
-
-
-def _rights(can: Iterable[str]) -> frozenset[Right]:
-    rights = frozenset(Right(word) for word in can)
-    return ALL_RIGHTS if rights == ALL_RIGHTS else rights
-
-
-def _recipients(patterns: Sequence[str]) -> Recipients:
-    return EVERYBODY if "*" in patterns else Recipients(patterns)
+    return Identity(user, device, rights_of(holder.can), recipients_of(holder.to), expires_at)

@@ -48,9 +48,9 @@ def up(
     The store is a private one under redis.data_dir, unless the settings name another. A node that
     dies is started again. SIGUSR2 restarts the nodes one by one.
     """
-    invocation = begin(config, redis, as_json, node={"port": port}, quiet=False)
+    invocation = begin(config, redis, as_json, {"node": {"port": port}}, quiet=False)
     settings = invocation.settings
-    plans = plan_nodes(nodes, settings.node.host, settings.node.port)
+    plans = plan_nodes(nodes, settings.node.host, settings.node.port, settings.api.port)
     check_ports(plans)
     with ExitStack() as stack:
         store = None
@@ -110,6 +110,7 @@ def serve(
         float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for the store.")
     ] = 0.0,
     parent: Annotated[int | None, typer.Option(hidden=True)] = None,
+    api_port: Annotated[int | None, typer.Option(hidden=True)] = None,
     config: ConfigOption = None,
     redis: RedisOption = None,
     as_json: JsonOption = False,
@@ -118,7 +119,8 @@ def serve(
     if parent is not None:
         die_with_parent(parent)
     node = {"name": name, "port": port, "host": host}
-    invocation = begin(config, redis, as_json, node=node, quiet=False)
+    api = {"port": api_port}
+    invocation = begin(config, redis, as_json, {"node": node, "api": api}, quiet=False)
     give_up_at = time.monotonic() + wait
     url = _wait_for_address(invocation, give_up_at)
     left_s = max(0.0, give_up_at - time.monotonic())

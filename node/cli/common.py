@@ -54,7 +54,7 @@ def begin(
     config: Path | None,
     redis: str | None,
     as_json: bool,
-    node: Mapping[str, Any] | None = None,
+    flags: Mapping[str, Mapping[str, Any]] | None = None,
     quiet: bool = True,
 ) -> Invocation:
     """Return the invocation for a command's common options; the first thing it does.
@@ -63,13 +63,13 @@ def begin(
         config: value of `--config`.
         redis: value of `--redis`.
         as_json: value of `--json`.
-        node: what its own flags say of the `[node]` section; None values are left out.
+        flags: what its own flags say, section -> key -> value; None values are left out.
         quiet: False for programs that stay and log what happens.
 
     Raises:
         InvalidSettings: the settings cannot be used.
     """
-    settings = load(config, {"redis": {"url": redis}, "node": node or {}})
+    settings = load(config, {"redis": {"url": redis}, **(flags or {})})
     logs.configure(settings.log, quiet=quiet)
     return Invocation(settings, config, as_json)
 

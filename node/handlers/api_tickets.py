@@ -3,10 +3,11 @@
 from node import views
 from node.auth import Scope
 from node.auth.bearer import bearer_of
-from node.auth.tickets import TicketOrder, Tickets, is_ticket
+from node.auth.tickets import TicketOrder, is_ticket
 from node.handlers.base import ApiContext, ApiHandler, operation
 from node.identity import Identity
 from router.errors import Forbidden, InvalidRequest, SwitchboardError, Unauthenticated
+from router.settings import AuthSettings
 
 
 class TicketsHandler(ApiHandler):
@@ -43,13 +44,13 @@ class TicketsHandler(ApiHandler):
     async def post(self, order: TicketOrder) -> None:
         """Make it, and answer with it."""
         caller = self._caller
-        holder = order.identity() if caller is None else _own(order, caller)
-        ticket = await self._tickets.issue(holder, order.ttl_s)
+        holder = order.identity(self._auth) if caller is None else _own(order, caller)
+        ticket = await self.context.tickets.issue(holder, order.ttl_s)
         self.answer(views.Ticket(ticket.text, ticket.expires_at), 201)
 
     @property
-    def _tickets(self) -> Tickets:
-        return self.context.tickets
+    def _auth(self) -> AuthSettings:
+        return self.router.member.settings.auth
 
     async def _who(self) -> Identity | None:
         """Return the user who asks; None for a caller who may name any user.
