@@ -86,12 +86,8 @@ async def serve(settings: Settings, url: str, wait_s: float = 0.0) -> int:
             await node.close_server()
     if not opened:
         return 0
-    _log.info(
-        "node is up",
-        node=settings.node.name,
-        address=node.address,
-        api=node.api_address or node.address,
-    )
+    apart = {"api": node.api_address} if node.api_address else {}
+    _log.info("node is up", node=settings.node.name, address=node.address, **apart)
     await stop.wait()
     _log.info("node is draining", node=settings.node.name)
     await node.stop(all_leave=signals.all_leave)

@@ -24,7 +24,7 @@ def test_apis_with_ports_of_their_own_have_consecutive_ones_too() -> None:
     plans = plan_nodes(2, "127.0.0.1", 8001, api_port=9001)
     assert [(plan.port, plan.api_port) for plan in plans] == [(8001, 9001), (8002, 9002)]
     for api_port in (8002, 8000):
-        with pytest.raises(InvalidRequest, match="would need ports of api.port"):
+        with pytest.raises(InvalidRequest, match=r"would need ports of api\.port"):
             plan_nodes(2, "127.0.0.1", 8001, api_port=api_port)
     with pytest.raises(InvalidRequest, match="would pass 65535"):
         plan_nodes(2, "127.0.0.1", 8001, api_port=65_535)
