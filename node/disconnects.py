@@ -24,5 +24,6 @@ POLICY: Final = Disconnect(1008, "too many frames that make no sense", reconnect
 TOO_LARGE: Final = Disconnect(1009, "message too large", reconnect=True)
 DRAIN: Final = Disconnect(1012, "drain", reconnect=True)
 TRY_ANOTHER: Final = Disconnect(1013, "try another node", reconnect=True)
+EXPIRED: Final = Disconnect(4401, "the token has expired", reconnect=False)
 SLOW: Final = Disconnect(4408, "slow consumer", reconnect=True)
 KICKED: Final = Disconnect(4410, "kicked", reconnect=False)

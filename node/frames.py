@@ -40,11 +40,28 @@ class AckFrame(msgspec.Struct, frozen=True, tag="ack"):
     id: str | None = None
 
 
+class RefreshFrame(msgspec.Struct, frozen=True, tag="refresh"):
+    """A client's new token, before the one it came with ends."""
+
+    token: str
+    ref: _Ref | None = None
+
+    def __repr__(self) -> str:
+        return "RefreshFrame()"  # a token stands in no log
+
+
+class CallFrame(msgspec.Struct, frozen=True, tag="call"):
+    """A client's question to the application around the node, and to no user."""
+
+    data: Raw
+    ref: _Ref | None = None
+
+
 class PingFrame(msgspec.Struct, frozen=True, tag="ping"):
     """A client's question whether the node is there."""
 
 
-InFrame = SendFrame | AckFrame | PingFrame
+InFrame = SendFrame | AckFrame | PingFrame | RefreshFrame | CallFrame
 
 
 class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
@@ -97,6 +114,26 @@ class ErrorFrame(msgspec.Struct, frozen=True, tag="error", omit_defaults=True):
     field: str = ""
 
 
+class Expiring(msgspec.Struct, frozen=True, tag="expiring"):
+    """The session ends soon, unless the client sends a new token."""
+
+    expires_at: float
+
+
+class Refreshed(msgspec.Struct, frozen=True, tag="refreshed", omit_defaults=True):
+    """The session goes on with its new token."""
+
+    expires_at: float
+    ref: _Ref | None = None
+
+
+class Reply(msgspec.Struct, frozen=True, tag="reply", omit_defaults=True):
+    """What the application answers to a call."""
+
+    data: Any
+    ref: _Ref | None = None
+
+
 class Goodbye(msgspec.Struct, frozen=True, tag="goodbye"):
     """Sent before a close that the server chose."""
 
@@ -108,7 +145,18 @@ class Pong(msgspec.Struct, frozen=True, tag="pong"):
     """The answer to a client's `ping` frame."""
 
 
-OutFrame = Welcome | Message | OutcomeFrame | OutcomesFrame | ErrorFrame | Goodbye | Pong
+OutFrame = (
+    Welcome
+    | Message
+    | OutcomeFrame
+    | OutcomesFrame
+    | ErrorFrame
+    | Expiring
+    | Refreshed
+    | Reply
+    | Goodbye
+    | Pong
+)
 
 
 class BadFrame(Exception):
@@ -223,7 +271,7 @@ def read(codec: Codec, payload: bytes | str) -> InFrame:
         raise BadFrame("bad_frame", f"not {what}: {exc}", None) from exc
 
 
-def data_of(codec: Codec, frame: SendFrame) -> Raw:
+def data_of(codec: Codec, frame: SendFrame | CallFrame) -> Raw:
     """Return the `data` of a client's frame as JSON.
 
     Raises:

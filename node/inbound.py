@@ -1,18 +1,20 @@
 """What a client's frame makes the node do."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from node.disconnects import POLICY
 from node.frames import (
     AckFrame,
     BadFrame,
+    CallFrame,
     ErrorFrame,
     InFrame,
     OutcomeFrame,
     OutcomesFrame,
     PingFrame,
     Pong,
+    RefreshFrame,
     SendFrame,
     data_of,
     read,
@@ -29,10 +31,19 @@ class Inbound:
 
     Args:
         router: sends what clients send; it must have joined.
+        refresh: takes a client's new token, and answers.
+        call: takes what is for the application around this node, and answers.
     """
 
-    def __init__(self, router: Router) -> None:
+    def __init__(
+        self,
+        router: Router,
+        refresh: Callable[[ClientSession, RefreshFrame], None],
+        call: Callable[[ClientSession, CallFrame], None],
+    ) -> None:
         self._router = router
+        self._refresh = refresh
+        self._call = call
 
     def frame(self, session: ClientSession, payload: bytes | str) -> None:
         """Take one frame of a client.
@@ -58,6 +69,10 @@ class Inbound:
             session.send(Pong())
         elif type(incoming) is AckFrame:
             self._acknowledge(session, incoming)
+        elif type(incoming) is RefreshFrame:
+            self._refresh(session, incoming)
+        elif type(incoming) is CallFrame:
+            self._call(session, incoming)
 
     def _acknowledge(self, session: ClientSession, frame: AckFrame) -> None:
         if (frame.offset is None) == (frame.id is None):

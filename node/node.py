@@ -5,10 +5,12 @@ from typing import Any, Self
 from node.acknowledging import Acknowledging
 from node.auth import Authenticate, Gate, choose
 from node.auth.tickets import Tickets
+from node.calls import Calls, OnMessage
 from node.canary import Canary
 from node.delivery import NodeDelivery
 from node.describing import Describing
 from node.drain import Drain
+from node.expiry import Expiry
 from node.feed import Feed
 from node.frames import OutFrame, Welcome
 from node.handlers import api
@@ -23,6 +25,7 @@ from node.observe.metrics import Metrics
 from node.peers import Peers
 from node.presence import Presence
 from node.pulse import Pulse
+from node.readiness import Readiness
 from node.replay import Replays
 from node.session import ClientSession
 from router.aio import Router
@@ -48,13 +51,20 @@ class Node:
         settings: of the cluster and this node.
         url: of the store.
         authenticate: says who a handshake comes from; None for what `auth.mode` says.
+        on_message: answers what clients send to the application itself; None for nobody.
+
+    Raises:
+        InvalidSettings: what `auth.mode` needs is not there.
     """
 
     def __init__(
-        self, settings: Settings, url: str, authenticate: Authenticate | None = None
+        self,
+        settings: Settings,
+        url: str,
+        authenticate: Authenticate | None = None,
+        on_message: OnMessage | None = None,
     ) -> None:
         self._settings = settings
-        self.gate = choose(settings.auth, authenticate, settings.api)
         self._listening = Listening(settings.node, settings.api)
         self.hub: Hub[ClientSession] = Hub()
         self.member = Member(
@@ -66,6 +76,7 @@ class Node:
         )
         self.router = Router(self.member, settings.node.name)
         self.counts = self.member.counts
+        self.gate = choose(settings.auth, authenticate, settings.api, self.counts)
         self.replays = Replays(self.member.mailbox, self.member.clock, self.counts)
         self.delivery = NodeDelivery(
             self.hub, self.member.receipts, self.member.clock, self.replays.catch_up, self.counts
@@ -81,9 +92,7 @@ class Node:
             check_s=settings.node.ping_interval_s,
         )
         self.rescuer = _make_rescuer(self.member)
-        self._refresher = None
-        if self.gate.refresher is not None:
-            self._refresher = self.member.services.add("fetching keys", self.gate.refresher)
+        self.calls = Calls(on_message, self.counts)
         self._watch_over()
         leases = self.member.leases
         self.feed = Feed(leases.everybody, self.member.services, settings.node.ping_interval_s)
@@ -106,7 +115,8 @@ class Node:
             tickets=self.tickets,
             accepting=self.not_ready,
             presence=self.presence,
-            inbound=Inbound(self.router),
+            inbound=Inbound(self.router, self.expiry.refresh, self.calls.take),
+            expiry=self.expiry,
             on_ack=self._acknowledged,
             max_waiting_bytes=self._settings.node.max_waiting_bytes,
             counts=self.counts,
@@ -136,6 +146,7 @@ class Node:
         peers = Peers(member.leases, lambda: member.endpoint.id)
         self.canary = Canary(member)
         self.isolation = Isolation(member, self.hub, peers, wanted.isolated_s)
+        self.expiry = Expiry(self.gate, self._settings.auth.leeway_s, member.services, self.counts)
         late_s = self._settings.lease.ttl_s / 2
         self.pulse = Pulse(member.services, late_s, member.endpoint.check_now, self.counts)
         self._describing = Describing(member, self.hub, self.pulse)
@@ -149,21 +160,27 @@ class Node:
             self.rescuer,
             drain_s=wanted.drain_s,
         )
+        self._readiness = Readiness(member, self.drain, self.canary, self.gate)
 
     @classmethod
     async def start(
-        cls, settings: Settings, url: str | None = None, authenticate: Authenticate | None = None
+        cls,
+        settings: Settings,
+        url: str | None = None,
+        authenticate: Authenticate | None = None,
+        on_message: OnMessage | None = None,
     ) -> Self:
         """Return a node that is connected and registered, for an application of your own.
 
         Args:
-            settings, authenticate: see the class.
+            settings, authenticate, on_message: see the class.
             url: of the store; None for what `settings` name.
 
         Raises:
             Unavailable, StoreRefused, ServerFailed: the store is away or will not do.
+            InvalidSettings: what `auth.mode` needs is not there.
         """
-        node = cls(settings, url or resolve(settings), authenticate)
+        node = cls(settings, url or resolve(settings), authenticate, on_message)
         await node.open()
         return node
 
@@ -181,8 +198,7 @@ class Node:
         self.isolation.start()
         self.pulse.start()
         self.feed.start()
-        if self._refresher is not None:
-            self._refresher.start()
+        self.expiry.start()
 
     def routes(self) -> list[Any]:
         """Return the Tornado routes for where users come; `/` is left to you.
@@ -219,18 +235,7 @@ class Node:
 
     def not_ready(self) -> str | None:
         """Return why no new session should come here; None when they may."""
-        if self.drain.begun:
-            return "the node is draining"
-        if not self.member.link.up:
-            return "the store is not available"
-        if not self.member.endpoint.alive:
-            return "the node's lease has ended"
-        failing = self.member.services.failing()
-        if failing:
-            return f"{' and '.join(failing)} ended unexpectedly and will be started again"
-        if self.canary.silent:
-            return "what is sent to this node does not come through its inbox"
-        return self.gate.not_ready()
+        return self._readiness.why_not()
 
     async def stop(self, *, all_leave: bool = False) -> None:
         """Leave the cluster, within `node.drain_s`; see `Drain.run`. Then disconnect.
@@ -246,8 +251,8 @@ class Node:
         await self.presence.stop(0.0)
         await self.pulse.stop()
         await self.feed.stop()
-        if self._refresher is not None:
-            await self._refresher.stop()
+        await self.expiry.stop()
+        await self.calls.stop()
         await self.close_server()
         await self.member.close()
 

@@ -10,6 +10,7 @@ from node.auth.gate import Gate, KeyedGate, Scope
 from node.auth.hook import Authenticate, HookedGate
 from node.auth.jwt import TokenGate
 from node.auth.origins import Origins
+from router.counts import Counts
 from router.errors import InvalidSettings
 from router.settings import ApiSettings, AuthSettings
 
@@ -22,6 +23,7 @@ def choose(
     settings: AuthSettings,
     authenticate: Authenticate | None = None,
     api: ApiSettings = _NO_KEYS,
+    counts: Counts | None = None,
 ) -> Gate:
     """Return the gate that `auth.mode` means.
 
@@ -29,19 +31,21 @@ def choose(
         settings: of it.
         authenticate: an application's own way to know its users; None for the mode's.
         api: names the file with the keys of who may call; it is not read where none is asked for.
+        counts: of the process; None for its own.
 
     Raises:
         InvalidSettings: what the mode needs is not there.
     """
     gate: Gate
+    counts = counts or Counts()
     if settings.mode == "dev":
         gate = DevGate()
-        return gate if authenticate is None else HookedGate(authenticate, gate)
+        return gate if authenticate is None else HookedGate(authenticate, gate, counts)
     pages = Origins(settings.origins)
     keys = ApiKeys(Path(api.keys_file) if api.keys_file else None)
     callers = Callers(keys, pages)
     if settings.mode == "jwt" and authenticate is None:
-        return TokenGate(settings, callers.authorize, pages.allows)
+        return TokenGate(settings, callers.authorize, pages.allows, counts)
     if authenticate is None:
         raise InvalidSettings(
             [
@@ -49,4 +53,4 @@ def choose(
                 "Node.start(settings, authenticate=...); set auth.mode to jwt"
             ]
         )
-    return HookedGate(authenticate, KeyedGate(callers.authorize, pages.allows))
+    return HookedGate(authenticate, KeyedGate(callers.authorize, pages.allows), counts)

@@ -34,6 +34,8 @@ class Gate(Protocol):
         """Say whether callers of the API need a key."""
         ...
 
+    renews: bool = False
+    """Whether sessions can be renewed in place by a new token."""
     refresher: Callable[[], Awaitable[None]] | None = None
     """A loop that keeps what the gate knows up to date, for a `Service`; None without one."""
 

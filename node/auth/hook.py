@@ -10,6 +10,7 @@ from tornado.httputil import HTTPServerRequest
 
 from node.auth.gate import Gate, Scope
 from node.identity import Identity
+from router.counts import Counts
 from router.errors import ApplicationFailed, SwitchboardError, Unauthenticated
 from router.model import check_user
 
@@ -28,16 +29,21 @@ class HookedGate(Gate):
     Args:
         authenticate: the application's own.
         gate: decides everything else.
+        counts: of the process.
         deadline_s: how long `authenticate` may take.
     """
 
     def __init__(
-        self, authenticate: Authenticate, gate: Gate, deadline_s: float = DEADLINE_S
+        self,
+        authenticate: Authenticate,
+        gate: Gate,
+        counts: Counts,
+        deadline_s: float = DEADLINE_S,
     ) -> None:
         self._authenticate = authenticate
         self._gate = gate
         self._deadline_s = deadline_s
-        self.failures = 0
+        self._counts = counts
 
     @property
     def wants_keys(self) -> bool:
@@ -52,7 +58,7 @@ class HookedGate(Gate):
         except SwitchboardError:
             raise
         except Exception as exc:  # whatever a program may raise: this is the edge to it
-            self.failures += 1
+            self._counts.failed("authenticate")
             _log.exception("authenticate has failed")
             raise ApplicationFailed("authenticate") from exc
 

@@ -10,6 +10,7 @@ import structlog
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from node.auth.keys import KeyRing
+from router.counts import Counts
 
 _MAX_BYTES: Final = 256 * 1024
 _HEADER_BYTES: Final = 16_384
@@ -27,6 +28,7 @@ class JwksUrl:
         read: document -> keys; raises ValueError with a sentence.
         refresh_s: between two fetches; after a failure it is less, and doubles.
         keep_s: how long keys count that cannot be fetched again.
+        counts: of the process.
         again_s: a key nobody knows makes us look again, at most once in so long.
     """
 
@@ -37,6 +39,7 @@ class JwksUrl:
         *,
         refresh_s: float,
         keep_s: float,
+        counts: Counts,
         again_s: float = _AGAIN_S,
     ) -> None:
         self._url = url
@@ -48,7 +51,7 @@ class JwksUrl:
         self._fetched_at = self._tried_at = -math.inf
         self._under_way: asyncio.Task[None] | None = None
         self._in_a_row = 0
-        self.failures = 0
+        self._counts = counts
 
     @property
     def ring(self) -> KeyRing:
@@ -94,7 +97,7 @@ class JwksUrl:
             async with asyncio.timeout(_DEADLINE_S):
                 self._ring = self._read(await self._get())
         except Exception as exc:  # noqa: BLE001 - a library's many errors; the next try is near
-            self.failures += 1
+            self._counts.failed("keys")
             self._in_a_row += 1
             _log.warning("keys could not be fetched", url=self._url, error=_words(exc))
         else:

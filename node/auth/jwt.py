@@ -15,6 +15,7 @@ from node.auth.gate import AllowsOrigin, Authorize, KeyedGate
 from node.auth.jwks import JwksUrl
 from node.auth.keys import KeyRing
 from node.identity import Identity
+from router.counts import Counts
 from router.errors import InvalidSettings, Unauthenticated
 from router.settings import AuthSettings
 
@@ -60,20 +61,27 @@ class TokenGate(KeyedGate):
         settings: of it.
         authorize: lets calls of the API pass.
         allows_origin: says which pages may connect.
+        counts: of the process.
 
     Raises:
         InvalidSettings: there are no keys where the settings say.
     """
 
+    renews = True
+
     def __init__(
-        self, settings: AuthSettings, authorize: Authorize, allows_origin: AllowsOrigin
+        self,
+        settings: AuthSettings,
+        authorize: Authorize,
+        allows_origin: AllowsOrigin,
+        counts: Counts,
     ) -> None:
         super().__init__(authorize, allows_origin)
         self._settings = settings
         self._rules = _rules(settings)
         self._keys: _Keys
         if settings.jwks_url:
-            self._keys = url = _jwks_url(settings)
+            self._keys = url = _jwks_url(settings, counts)
             self.refresher: Callable[[], Awaitable[None]] | None = url.run
         else:
             self._keys = _FixedKeys(read_keys(settings))
@@ -206,10 +214,11 @@ def _rules(settings: AuthSettings) -> Rules:
     )
 
 
-def _jwks_url(settings: AuthSettings) -> JwksUrl:
+def _jwks_url(settings: AuthSettings, counts: Counts) -> JwksUrl:
     return JwksUrl(
         settings.jwks_url,
         lambda document: keys.from_jwks(document, settings.algorithms),
         refresh_s=settings.jwks_refresh_s,
         keep_s=settings.jwks_keep_s,
+        counts=counts,
     )

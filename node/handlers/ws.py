@@ -11,6 +11,7 @@ import structlog
 
 from node.auth import Gate
 from node.auth.tickets import Tickets
+from node.expiry import Expiry
 from node.frames import CODECS, JSON_PROTOCOL
 from node.handlers.headers import secure
 from node.handlers.problem import RETRY_AFTER_S, Problem, problem_of, set_headers
@@ -36,6 +37,7 @@ class WebSocketContext:
         accepting: says why no session is taken now; None when it is.
         presence: registers sessions.
         inbound: takes their frames.
+        expiry: watches over the end of what they came in with.
         on_ack: told how far a session's device has everything.
         max_waiting_bytes: per session.
         counts: of the process.
@@ -46,6 +48,7 @@ class WebSocketContext:
     accepting: Callable[[], str | None]
     presence: Presence
     inbound: Inbound
+    expiry: Expiry
     on_ack: Callable[[ClientSession, Offset], None]
     max_waiting_bytes: int
     counts: Counts = field(default_factory=Counts)
@@ -141,6 +144,7 @@ class ClientHandler(SocketHandler):
         )
         self._session = session
         _log.info("session opened", user=session.user, session=session.id, address=session.address)
+        context.expiry.watch(session)
         context.presence.arrive(session)
 
     def on_message(self, message: str | bytes) -> None:
@@ -164,4 +168,5 @@ class ClientHandler(SocketHandler):
         session = self._session
         if session is not None:
             session.gone()
+            self._context.expiry.drop(session)
             _log.info("session closed", user=session.user, session=session.id, code=self.close_code)

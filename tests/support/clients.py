@@ -42,10 +42,16 @@ class Client:
         welcomed: bool = True,
         since: str = "",
         ack: str = "auto",
+        token: str | None = None,
     ) -> Self:
-        """Connect `user` at `host:port`; with `welcomed`, wait for the first frame too."""
+        """Connect `user` at `host:port`; with `welcomed`, wait for the first frame too.
+
+        With a `token`, that says who it is, and not the query.
+        """
+        who = f"user={user}&" if token is None else ""
         connection = await connect(
-            f"ws://{address}/ws?user={user}&device={device}&since={since}&ack={ack}",
+            f"ws://{address}/ws?{who}device={device}&since={since}&ack={ack}",
+            additional_headers={} if token is None else {"Authorization": f"Bearer {token}"},
             subprotocols=[Subprotocol(protocol)] if protocol else None,
             proxy=None,
             compression=None,

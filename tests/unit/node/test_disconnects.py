@@ -5,7 +5,7 @@ ALL = [value for value in vars(disconnects).values() if isinstance(value, Discon
 
 
 def test_the_codes_are_those_of_the_contract() -> None:
-    assert {found.code for found in ALL} == {1001, 1008, 1009, 1012, 1013, 4408, 4410}
+    assert {found.code for found in ALL} == {1001, 1008, 1009, 1012, 1013, 4401, 4408, 4410}
 
 
 def test_no_code_is_used_twice() -> None:
@@ -19,4 +19,4 @@ def test_every_code_may_stand_in_a_close_frame_and_its_reason_fits() -> None:
 
 
 def test_only_who_would_be_refused_again_is_told_to_stay_away() -> None:
-    assert {found.code for found in ALL if not found.reconnect} == {1008, 4410}
+    assert {found.code for found in ALL if not found.reconnect} == {1008, 4401, 4410}

@@ -16,8 +16,10 @@ from node.frames import (
     MSGPACK_PROTOCOL,
     AckFrame,
     BadFrame,
+    CallFrame,
     Codec,
     ErrorFrame,
+    Expiring,
     Goodbye,
     Message,
     OutcomeFrame,
@@ -25,6 +27,9 @@ from node.frames import (
     OutFrame,
     PingFrame,
     Pong,
+    Refreshed,
+    RefreshFrame,
+    Reply,
     SendFrame,
     Welcome,
     data_of,
@@ -45,6 +50,11 @@ def refused(codec: Codec, payload: bytes | str) -> BadFrame:
 # ---- out ----------------------------------------------------------------------------------------
 
 FRAMES_AND_THEIR_JSON: list[tuple[OutFrame, dict[str, Any]]] = [
+    (Expiring(7.5), {"type": "expiring", "expires_at": 7.5}),
+    (Refreshed(7.5, "r"), {"type": "refreshed", "expires_at": 7.5, "ref": "r"}),
+    (Refreshed(7.5), {"type": "refreshed", "expires_at": 7.5}),
+    (Reply(None, 7), {"type": "reply", "data": None, "ref": 7}),
+    (Reply(msgspec.Raw(b"[1]")), {"type": "reply", "data": [1]}),
     (
         Welcome("s1", "alice", "n1", "web", resumed=False, offset="", max_message_bytes=65_536),
         {
@@ -128,6 +138,13 @@ def test_both_subprotocols_are_found_by_name() -> None:
 
 
 # ---- in -----------------------------------------------------------------------------------------
+
+
+def test_a_refresh_and_a_call_are_read() -> None:
+    assert read(JSON, '{"type":"refresh","token":"a.b.c","ref":7}') == RefreshFrame("a.b.c", 7)
+    call = read(JSON, '{"type":"call","data":[1, 2]}')
+    assert isinstance(call, CallFrame)
+    assert (bytes(call.data), call.ref) == (b"[1, 2]", None)
 
 
 def test_a_send_frame_needs_only_a_user_and_data() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from node.frames import JSON, MSGPACK
+from node.frames import JSON, MSGPACK, CallFrame, RefreshFrame
 from node.inbound import Inbound
 from node.session import ClientSession
 from router.aio import Router
@@ -27,13 +27,18 @@ class Conversation:
         manual_acks: bool = False,
         user: str = "alice",
     ) -> None:
-        self._inbound = Inbound(router)
+        self.passed_on: list[RefreshFrame | CallFrame] = []
+        self._inbound = Inbound(router, self._pass_on, self._pass_on)
         self.session: ClientSession
         self.socket: RecordingSocket
         self.sessions = Sessions()
         self.session, self.socket = self.sessions.make(
             user, codec=MSGPACK if msgpack else JSON, manual_acks=manual_acks
         )
+
+    def _pass_on(self, session: ClientSession, frame: RefreshFrame | CallFrame) -> None:
+        assert session is self.session
+        self.passed_on.append(frame)
 
     def says(self, frame: Any) -> None:
         binary = self.session.codec.binary
@@ -350,3 +355,11 @@ async def test_a_key_is_the_senders_own(router: Router) -> None:
         client = Conversation(router, user=user)
         client.says(order)
         assert (await client.hears_later())["outcome"] == "queued"
+
+
+async def test_new_tokens_and_calls_are_passed_on(router: Router) -> None:
+    alice = Conversation(router)
+    alice.says({"type": "refresh", "token": "a.b.c", "ref": 7})
+    alice.says({"type": "call", "data": 1})
+    assert [type(frame) for frame in alice.passed_on] == [RefreshFrame, CallFrame]
+    assert alice.socket.said() == []

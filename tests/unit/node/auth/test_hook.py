@@ -9,6 +9,7 @@ from node.auth.dev import DevGate
 from node.auth.gate import Gate, Scope
 from node.auth.hook import HookedGate
 from node.identity import Identity
+from router.counts import Counts
 from router.errors import (
     ApplicationFailed,
     Forbidden,
@@ -27,7 +28,7 @@ FAILED = "authenticate has failed"
 
 
 def gate(authenticate: Any, deadline_s: float = 10.0) -> HookedGate:
-    return HookedGate(authenticate, DevGate(), deadline_s)
+    return HookedGate(authenticate, DevGate(), Counts(), deadline_s)
 
 
 def answering(what: Any) -> list[HookedGate]:
@@ -63,7 +64,7 @@ async def test_nobody_is_refused() -> None:
     for each in answering(None):
         with pytest.raises(Unauthenticated, match="does not know who this is"):
             await each.identify(handshake())
-        assert each.failures == 0
+        assert each._counts.failures["authenticate"] == 0
 
 
 @pytest.mark.parametrize("error", [Unauthenticated("no ticket"), Forbidden("not today")])
@@ -81,7 +82,7 @@ async def test_what_is_no_user_is_a_mistake_of_the_application(nonsense: Any, lo
     for each in answering(nonsense):
         with pytest.raises(ApplicationFailed):
             await each.identify(handshake())
-        assert each.failures == 1
+        assert each._counts.failures["authenticate"] == 1
 
 
 async def test_a_user_id_that_breaks_the_rules_is_refused() -> None:
@@ -100,7 +101,7 @@ async def test_what_it_raises_is_logged_and_not_told(logs: Logs) -> None:
     with pytest.raises(ApplicationFailed) as caught:
         await each.identify(handshake())
     assert "1234" not in str(caught.value)
-    assert each.failures == 1
+    assert each._counts.failures["authenticate"] == 1
     assert len(logs.events(FAILED)) == 1
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from node.auth.jwks import JwksUrl
 from node.auth.keys import from_jwks
+from router.counts import Counts
 from tests.support.keyserver import KeyServer
 from tests.support.logs import Logs
 from tests.support.tokens import jwk, jwks
@@ -17,7 +18,7 @@ FAILED = "keys could not be fetched"
 
 @asynccontextmanager
 async def fetching(server: KeyServer, **times: Any) -> AsyncIterator[JwksUrl]:
-    times = {"refresh_s": 60.0, "keep_s": 60.0, **times}
+    times = {"refresh_s": 60.0, "keep_s": 60.0, "counts": Counts(), **times}
     url = JwksUrl(server.url, lambda document: from_jwks(document, ["ES256"]), **times)
     task = asyncio.create_task(url.run())
     try:
@@ -25,6 +26,10 @@ async def fetching(server: KeyServer, **times: Any) -> AsyncIterator[JwksUrl]:
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+def failures(url: JwksUrl) -> int:
+    return url._counts.failures["keys"]
 
 
 def names(url: JwksUrl) -> list[str | None]:
@@ -49,7 +54,7 @@ async def test_keys_stay_while_the_site_is_away_and_change_when_it_is_back(logs:
     async with KeyServer(jwk("ES256", "a")) as server, fetching(server, refresh_s=0.02) as url:
         await eventually(lambda: names(url) == ["a"])
         await server.go_away()
-        await eventually(lambda: url.failures >= 3)
+        await eventually(lambda: failures(url) >= 3)
         assert names(url) == ["a"]
         assert logs.events(FAILED)
         server.body = jwks(jwk("ES256", "b", 1))
@@ -105,7 +110,7 @@ async def test_an_answer_that_is_no_set_of_keys_leaves_those_that_are_there(
         for name, value in answer.items():
             setattr(server, name, value)
         await url.look_again()
-        assert (url.failures, names(url)) == (1, ["a"])
+        assert (failures(url), names(url)) == (1, ["a"])
         assert logs.events(FAILED)
 
 
@@ -114,6 +119,6 @@ async def test_a_site_that_does_not_answer_is_given_up(monkeypatch: pytest.Monke
     async with KeyServer(jwk("ES256", "a")) as server:
         server.silent = True
         async with fetching(server) as url:
-            await eventually(lambda: url.failures == 1)
+            await eventually(lambda: failures(url) == 1)
             server.silent = False
             await eventually(lambda: names(url) == ["a"])

@@ -13,6 +13,7 @@ from node.auth.gate import Scope
 from node.auth.jwt import TokenGate, payload_of, read_keys
 from node.auth.keys import from_jwks, from_secrets
 from node.identity import Identity
+from router.counts import Counts
 from router.errors import InvalidSettings, Unauthenticated
 from router.settings import AuthSettings
 from tests.support.keyserver import KeyServer
@@ -41,6 +42,7 @@ def gate(settings: dict[str, Any]) -> TokenGate:
         AuthSettings.model_validate(settings),
         authorize=lambda request, scope: None,
         allows_origin=lambda request: True,
+        counts=Counts(),
     )
 
 
@@ -348,6 +350,7 @@ def test_calls_and_pages_are_for_others_to_decide() -> None:
         AuthSettings.model_validate(HS256),
         authorize=lambda request, scope: asked.append(scope),
         allows_origin=lambda request: False,
+        counts=Counts(),
     )
     keeper.authorize(handshake(), Scope.KICK)
     assert asked == [Scope.KICK]

@@ -10,13 +10,16 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from node.auth.dev import DevGate
 from node.auth.tickets import Tickets
+from node.expiry import Expiry
 from node.frames import JSON_PROTOCOL, MSGPACK_PROTOCOL
 from node.handlers.ws import ClientHandler, WebSocketContext
 from node.inbound import Inbound
 from node.presence import Presence
 from node.session import ClientSession
 from node.sockets import frame
+from router.counts import Counts
 from router.model import START, Offset
+from router.service import Services
 from tests.support.sessions import welcome
 from tests.support.waiting import eventually
 
@@ -56,6 +59,7 @@ class WebSocketTest(AsyncHTTPTestCase):
             accepting=lambda: self.door.closed_because,
             presence=cast(Presence, self.door),
             inbound=cast(Inbound, self.door),
+            expiry=Expiry(DevGate(), 10.0, Services(), Counts()),
             on_ack=lambda session, offset: None,
             max_waiting_bytes=10_000,
         )
