@@ -3,9 +3,10 @@ import { outcomeWords } from "../outcomes.js";
 import { showData } from "./data.js";
 import { byId, clock, make, putOnTop, setText } from "./dom.js";
 
-const received = byId("received");
+// The list lies in the log: what is a log to a screen reader is no list any more.
+const received = byId("received").firstElementChild;
 const receivedEmpty = byId("received-empty");
-const sent = byId("sent");
+const sent = byId("sent").firstElementChild;
 const sentEmpty = byId("sent-empty");
 const outcome = byId("outcome");
 const outcomeText = byId("outcome-words");
