@@ -47,6 +47,12 @@ def test_the_modules_themselves_have_no_type_errors(node: str) -> None:
     tsc("--allowJs", "--checkJs", *map(str, modules))
 
 
+def test_nor_have_those_of_the_dashboard(node: str) -> None:
+    modules = sorted((STATIC / "dashboard").glob("*.js"))
+    assert len(modules) > 5
+    tsc("--allowJs", "--checkJs", *map(str, modules))
+
+
 def test_everything_is_declared_and_nothing_else(node: str) -> None:
     real, told = (
         set(json.loads(run(node, "--input-type=module", "--eval", script)))

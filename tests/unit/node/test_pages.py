@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,49 @@ class PagesTest(AsyncHTTPTestCase):
         assert answer.code == 200
         assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
         assert answer.body == (_WEB / "index.html").read_bytes()
+
+    def test_the_dashboard_has_an_address_of_its_own(self) -> None:
+        answer = self.get("/dashboard")
+        assert answer.code == 200
+        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert answer.body == (_WEB / "dashboard.html").read_bytes()
+        assert self.fetch("/dashboard", method="HEAD").headers["Content-Length"] == str(
+            len(answer.body)
+        )
+
+    def test_the_dashboard_talks_to_its_own_node_only_and_has_no_exceptions(self) -> None:
+        policy = self.get("/dashboard").headers["Content-Security-Policy"]
+        assert "connect-src 'self';" in policy
+        assert policy == self.get("/").headers["Content-Security-Policy"].replace(
+            "'self' ws://127.0.0.1:* ws://localhost:*", "'self'"
+        )
+
+    def test_the_script_of_the_charts_is_kept_under_an_address_of_its_version(self) -> None:
+        moved = self.fetch("/static/vendor/plotly.min.js", follow_redirects=False)
+        assert moved.code == 302
+        assert moved.headers["Cache-Control"] == "no-cache"
+        assert metadata.version("plotly") in moved.headers["Location"]
+        answer = self.get(moved.headers["Location"])
+        assert answer.code == 200
+        assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
+        assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert b"plotly.js" in answer.body[:100]
+        with ExpectLog("tornado.access", "404 GET /static/vendor/"):
+            assert self.get("/static/vendor/plotly-1.0.0.min.js").code == 404
+
+    def test_the_script_of_the_charts_adds_no_style_where_the_page_says_so(self) -> None:
+        """What dashboard.html and the policy rely on; see the comments there."""
+        script = self.get("/static/vendor/plotly.min.js").body.decode()
+        page = (_WEB / "dashboard.html").read_text()
+        own_style = (
+            r'if\(!document\.getElementById\("(\w+)"\)\)\{var \w=document\.createElement\("style"\)'
+        )
+        [maps] = re.findall(own_style, script)
+        assert f'id="{maps}"' in page
+        assert script.count('createElement("style")') == 2
+        assert '.matches(".no-inline-styles")' in script
+        assert re.search(r'id="plotly\.js-style-global"\s+class="no-inline-styles"', page)
 
     def test_every_file_has_a_type_a_browser_runs_under_nosniff(self) -> None:
         types = {
@@ -57,10 +101,12 @@ class PagesTest(AsyncHTTPTestCase):
         [connect] = re.findall(r"connect-src ([^;]*)", policy)
         assert connect.split() == ["'self'", "ws://127.0.0.1:*", "ws://localhost:*"]
 
-    def test_the_page_holds_to_its_own_policy(self) -> None:
-        page = (_WEB / "index.html").read_text()
-        assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)|javascript:", page)
-        assert not re.search(r"(?:src|href)=\"(?!/static/|/\")", page)
+    def test_the_pages_hold_to_their_own_policy(self) -> None:
+        for name in ("index.html", "dashboard.html"):
+            page = re.sub(r"<!--.*?-->", "", (_WEB / name).read_text(), flags=re.DOTALL)
+            inline = r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)|javascript:"
+            assert not re.search(inline, page)
+            assert not re.search(r"(?:src|href)=\"(?!/static/|/\")", page)
 
     def test_no_cookie_no_referrer_no_foreign_window(self) -> None:
         headers = self.get("/").headers
@@ -117,3 +163,10 @@ class EditedFileTest(AsyncHTTPTestCase):
 def test_no_module_turns_text_into_markup(path: Path) -> None:
     source = path.read_text()
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", source)
+
+
+def test_without_the_script_of_the_charts_the_rest_is_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pages, "_CHARTS", "not_installed_anywhere")
+    assert [rule for rule, *_ in pages.routes() if "vendor" in rule] == []

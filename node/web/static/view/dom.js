@@ -22,7 +22,7 @@ export function byId(id) {
 export function make(tag, properties = {}, ...children) {
   const { class: className = "", ...rest } = properties;
   const element = Object.assign(document.createElement(tag), rest);
-  if (className) element.className = className;
+  if (className) element.className = String(className);
   element.append(...children);
   return element;
 }
@@ -50,7 +50,8 @@ export function setText(element, text) {
  * @param {(element: HTMLElement, item: Item) => void} update
  */
 export function mirror(list, items, keyOf, create, update) {
-  const old = new Map([...list.children].map((child) => [child.dataset.key, child]));
+  const children = /** @type {HTMLElement[]} */ ([...list.children]);
+  const old = new Map(children.map((child) => [child.dataset.key, child]));
   let place = list.firstElementChild;
   for (const item of items) {
     const key = keyOf(item);
@@ -73,7 +74,7 @@ export function mirror(list, items, keyOf, create, update) {
  */
 export function putOnTop(list, entry, limit) {
   list.prepend(entry);
-  while (list.children.length > limit) list.lastElementChild.remove();
+  while (list.children.length > limit) list.lastElementChild?.remove();
 }
 
 const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
