@@ -15,6 +15,7 @@ from tornado.httputil import HTTPServerRequest
 from node.auth.bearer import bearer_of
 from node.auth.claims import recipients_of, rights_of
 from node.identity import Identity
+from node.names import NAME_SCHEMA, USER_SCHEMA
 from router.errors import InvalidRequest, InvalidUser, Unauthenticated
 from router.model import check_name, check_user
 from router.settings import AuthSettings
@@ -49,9 +50,13 @@ class _Holder(msgspec.Struct, frozen=True):
 class TicketOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Whom a ticket is for, and what its session may do."""
 
-    user: Annotated[str | None, Meta(description="whose session; with a token, the token's")] = None
+    user: Annotated[
+        Annotated[str, Meta(extra_json_schema=USER_SCHEMA)] | None,
+        Meta(description="whose session; with a token, the token's"),
+    ] = None
     device: Annotated[
-        str | None, Meta(description="the only device it is for; null for the one it names")
+        Annotated[str, Meta(extra_json_schema=NAME_SCHEMA)] | None,
+        Meta(description="the only device it is for; null for the one it names"),
     ] = None
     can: Annotated[
         Can | None,

@@ -9,7 +9,8 @@ import msgspec
 
 from node.handlers.base import IDEMPOTENCY_KEY, ApiHandler, Operation, Source
 from node.handlers.problem import Problem
-from node.handlers.schemas import KEY_SCHEMA, USER_SCHEMA
+from node.handlers.schemas import KEY_SCHEMA
+from node.names import USER_SCHEMA
 
 _METHODS: Final = ("get", "post", "delete")
 _REFERENCE: Final = "#/components/schemas/{name}"

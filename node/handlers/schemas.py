@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct, field
 
+from node.names import USER_SCHEMA
 from router.aio import MAX_USERS_PER_CALL
 from router.directory import MAX_PAGE, MAX_QUERY
 from router.errors import InvalidRequest
@@ -18,11 +19,6 @@ from router.sending import MAX_TIMEOUT_S, MAX_TTL_S, MIN_TIMEOUT_S
 # Its patterns are those of ECMA 262 in Unicode mode. C and Z are what `str.isprintable` refuses;
 # of them it allows the plain space.
 _TEXT_SCHEMA: Final = {"pattern": r"^( |[^\p{C}\p{Z}])*$"}
-USER_SCHEMA: Final = {
-    "minLength": 1,
-    "maxLength": MAX_USER_CHARACTERS,
-    "pattern": r"^[^\p{C}\p{Z}{}]+$",
-}
 # What a header can carry of what a key may be.
 KEY_SCHEMA: Final = {
     "type": "string",

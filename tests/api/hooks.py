@@ -61,7 +61,7 @@ def nobody_waits_for_longer_than_the_run(
 def with_a_key_a_ticket_names_its_user(
     context: schemathesis.HookContext, case: schemathesis.Case[Any]
 ) -> bool:
-    """Leave out tickets for nobody: a schema cannot say that only users' tokens stand for a user."""
+    """Leave out tickets for nobody: no schema can say that only tokens stand for a user."""
     if case.path != "/api/v1/tickets" or not isinstance(case.body, dict):
         return True
     meta = case.meta
