@@ -40,7 +40,8 @@ class Client:
     Args:
         urls: of the nodes, or of what stands before them: `ws://` or `wss://`. Several are tried
             in turn.
-        token: says who we are; None with `user`.
+        token: says who we are; a function is asked for one before each connection, and before it
+            ends, so that the session goes on; None with `user`.
         user: says so to nodes of `auth.mode = "dev"`.
         device: name of this session; each device of a user has its own place in the mailbox.
         since: offset after which to resume, `Client.offset` of an earlier run; "" to leave it to

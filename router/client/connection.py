@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import structlog
@@ -14,11 +14,13 @@ from router.client.backlog import Backlog
 from router.client.frames import (
     PING,
     ErrorFrame,
+    Expiring,
     Goodbye,
     MessageFrame,
     OutcomeFrame,
     Welcome,
     read,
+    refresh,
 )
 from router.client.policy import BYE, LOST, Ending
 from router.client.sends import Sends
@@ -60,6 +62,7 @@ class Connection:
         self._opened_at = self._heard_at = self._loop.time()
         self._goodbye: Goodbye | None = None
         self._ping_wanted = False
+        self._expiring = asyncio.Event()
         self._wake = asyncio.Event()
         self._wake.set()
         self._ack_at = 0.0
@@ -84,12 +87,17 @@ class Connection:
         self._ack_wanted = True
         self._wake.set()
 
-    async def run(self) -> Ending:
+    async def run(self, fetch: Callable[[], Awaitable[str]] | None = None) -> Ending:
         """Read and write until the connection ends, and say why it has.
 
         Cancelling it leaves the connection open: `close` it then.
+
+        Args:
+            fetch: asked for a new token when the one we came with ends soon; None without one.
         """
         jobs: list[Coroutine[Any, Any, Ending]] = [self._read(), self._write(), self._watch()]
+        if fetch is not None:
+            jobs.append(self._renew(fetch))
         tasks = [asyncio.create_task(self._until_closed(job)) for job in jobs]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -163,6 +171,8 @@ class Connection:
                 _log.warning("the node objects", code=frame.code, message=frame.message)
         elif isinstance(frame, Goodbye):
             self._goodbye = frame
+        elif isinstance(frame, Expiring):
+            self._expiring.set()
 
     async def _write(self) -> Ending:
         limit_bytes = self.welcome.max_message_bytes
@@ -179,6 +189,18 @@ class Connection:
             if self._ping_wanted:
                 self._ping_wanted = False
                 await self._socket.send(PING)
+
+    async def _renew(self, fetch: Callable[[], Awaitable[str]]) -> Ending:
+        """Send a new token whenever the old one ends soon; without one the node closes, in time."""
+        while True:
+            await self._expiring.wait()
+            self._expiring.clear()
+            try:
+                token = await fetch()
+            except Exception as exc:  # noqa: BLE001 - the program's own; asked again with 4401
+                _log.warning("the token function has failed", error=repr(exc))
+            else:
+                await self._socket.send(refresh(token))
 
     async def _watch(self) -> Ending:
         """Ask a quiet connection whether it is there; give up a silent one."""

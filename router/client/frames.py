@@ -57,11 +57,15 @@ class Goodbye(msgspec.Struct, frozen=True, tag="goodbye"):
     reconnect_after_ms: float | None = None
 
 
+class Expiring(msgspec.Struct, frozen=True, tag="expiring"):
+    """The session ends soon, unless we send a new token."""
+
+
 class Pong(msgspec.Struct, frozen=True, tag="pong"):
     """The answer to `ping`."""
 
 
-InFrame = Welcome | MessageFrame | OutcomeFrame | ErrorFrame | Goodbye | Pong
+InFrame = Welcome | MessageFrame | OutcomeFrame | ErrorFrame | Expiring | Goodbye | Pong
 
 
 class SendFrame(msgspec.Struct, frozen=True, tag="send", omit_defaults=True):
@@ -79,6 +83,10 @@ class SendFrame(msgspec.Struct, frozen=True, tag="send", omit_defaults=True):
 class _AckFrame(msgspec.Struct, frozen=True, tag="ack", omit_defaults=True):
     offset: str = ""
     id: str = ""
+
+
+class _RefreshFrame(msgspec.Struct, frozen=True, tag="refresh"):
+    token: str
 
 
 class _TypeOnly(msgspec.Struct, frozen=True):
@@ -118,3 +126,8 @@ def acknowledge(offset: str) -> str:
 def acknowledge_one(message: str) -> str:
     """Return the frame that says: the message of this id was handled."""
     return _encoder.encode(_AckFrame(id=message)).decode()
+
+
+def refresh(token: str) -> str:
+    """Return the frame that says: this is our new token."""
+    return _encoder.encode(_RefreshFrame(token)).decode()

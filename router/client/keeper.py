@@ -12,7 +12,8 @@ from router.client.policy import LOST, Ending, comes_back, failures_after, wait_
 from router.client.words import Closed, Connecting, Open, Options, State, Waiting
 
 Token = str | Callable[[], Awaitable[str]]
-"""What says who we are, or a function that is asked for it before each connection."""
+"""What says who we are, or a function that is asked for it before each connection, and again
+when the token of one ends."""
 
 
 class Keeper:
@@ -97,7 +98,7 @@ class Keeper:
             return exc.ending
         self._connection = connection
         self._welcomed(connection)
-        ending = await connection.run()
+        ending = await connection.run(self._fetch if callable(self._token) else None)
         connection.abort()
         return ending
 
@@ -110,7 +111,9 @@ class Keeper:
         connection.handled()  # the node before may not have noted the last ones down
 
     async def _fresh_token(self) -> str | None:
-        if not callable(self._token):
-            return self._token
+        return await self._fetch() if callable(self._token) else self._token
+
+    async def _fetch(self) -> str:
+        assert callable(self._token)
         async with asyncio.timeout(self._options.dial_timeout_s):
             return await self._token()

@@ -7,11 +7,12 @@ from router.client.words import Options
 
 LOST: Final = 1006  # what RFC 6455 calls a connection that ended without a close frame
 NOT_AUTHENTICATED: Final = 4401
+REFUSED: Final = 401  # the HTTP status of a handshake without a token that counts
 BYE: Final = 1000
 # Close codes after which the same would only happen again. `node/disconnects.py` says the same.
 FINAL_CODES: Final = frozenset({1008, NOT_AUTHENTICATED, 4403, 4409, 4410})
 # The same for the HTTP status of a handshake that was refused.
-FINAL_STATUSES: Final = frozenset({400, 401, 403, 422})
+FINAL_STATUSES: Final = frozenset({400, REFUSED, 403, 422})
 _SMALLEST_POWER: Final = 0
 _LARGEST_POWER: Final = 30
 
@@ -41,9 +42,12 @@ def comes_back(ending: Ending, *, fresh_token: bool) -> bool:
     Args:
         ending: of the last connection.
         fresh_token: whether each connection has a token of its own. Then one that has ended with a
-            session that was welcomed is replaced, and nobody need notice.
+            session that was welcomed is replaced, and nobody need notice. One that was refused in
+            the handshake may have been late, or new to the node: the next one is tried later.
     """
-    if ending.code == NOT_AUTHENTICATED and ending.welcomed and fresh_token:
+    if fresh_token and (
+        (ending.code == NOT_AUTHENTICATED and ending.welcomed) or ending.code == REFUSED
+    ):
         return True
     return ending.code not in FINAL_CODES and ending.code not in FINAL_STATUSES
 

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
+import structlog
+
 from router.client import (
     Client,
     Closed,
@@ -131,6 +133,7 @@ async def _answer(application: _Application, command: Command) -> None:
 
 
 async def _main() -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     commands = asyncio.StreamReader(limit=_LINE_BYTES)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from tests.conformance.drivers import DEADLINE_S
@@ -126,12 +128,15 @@ class ScriptedServer:
         self._peers: asyncio.Queue[Peer] = asyncio.Queue()
         self.pongs = True
         self.count = 0
+        self.refusals = 0
+        """How many handshakes to answer with 401 from now on."""
 
     async def __aenter__(self) -> Self:
         self._server = await serve(
             self._take,
             "127.0.0.1",
             0,
+            process_request=self._refuse,
             subprotocols=[_PROTOCOL],
             ping_interval=None,
             close_timeout=1,
@@ -155,6 +160,12 @@ class ScriptedServer:
         assert self._server is not None
         port = next(iter(self._server.sockets)).getsockname()[1]
         return f"ws://127.0.0.1:{port}/ws"
+
+    def _refuse(self, socket: ServerConnection, request: Request) -> Response | None:
+        if not self.refusals:
+            return None
+        self.refusals -= 1
+        return socket.respond(HTTPStatus.UNAUTHORIZED, "no token that counts")
 
     async def _take(self, socket: ServerConnection) -> None:
         self.count += 1

@@ -101,6 +101,47 @@ async def test_a_session_whose_token_has_expired_comes_back_with_a_fresh_one(
     assert (await driver.state("closed"))["code"] == 4401
 
 
+async def test_a_session_whose_token_ends_soon_is_renewed_in_place(
+    driver: Driver, server: ScriptedServer
+) -> None:
+    await driver.connect(server.url, tokens=["first", "second", "third"])
+    peer = await server.welcomed()
+    for token in ("second", "third"):
+        await peer.say("expiring", expires_at=1_800_000_000.5)
+        assert (await peer.hear("refresh"))["token"] == token
+        await peer.say("refreshed", expires_at=1_800_000_060.5)
+    sent = driver.start("send", to="bob", data=1)
+    await peer.answer(await peer.hear("send"), "delivered")
+    assert (await sent)["outcome"] == "delivered"
+    assert server.count == 1
+    assert not [event for event in driver.heard("state") if event["state"] == "waiting"]
+
+
+async def test_a_new_token_that_is_refused_changes_nothing_until_the_end(
+    driver: Driver, server: ScriptedServer
+) -> None:
+    await driver.connect(server.url, tokens=["first", "second", "third"])
+    peer = await server.welcomed()
+    await peer.say("expiring", expires_at=1_800_000_000.5)
+    await peer.hear("refresh")
+    await peer.say("error", code="unauthenticated", message="token: it has expired")
+    await peer.message(1)
+    assert await driver.messages(1) == [1]
+    await peer.say("goodbye", reason="the token has expired")
+    await peer.close(4401, "the token has expired")
+    assert (await server.welcomed()).token == "third"
+
+
+async def test_a_handshake_refused_for_its_token_is_tried_again_with_the_next_one(
+    driver: Driver, server: ScriptedServer
+) -> None:
+    server.refusals = 2
+    await driver.connect(server.url, tokens=["first", "second", "third"])
+    assert (await server.welcomed()).token == "third"
+    await driver.state("open")
+    assert server.count == 1
+
+
 async def test_a_connection_on_which_nothing_is_heard_is_given_up(
     driver: Driver, server: ScriptedServer
 ) -> None:

@@ -1,6 +1,7 @@
 """Every SDK against real nodes: outcomes, resuming, nodes that stop or are killed."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -11,6 +12,7 @@ from router.store.embedded import EmbeddedServer
 from tests.conformance.drivers import Driver, Failed
 from tests.support.cluster import Cluster
 from tests.support.node_processes import NodeProcess, processes
+from tests.support.tokens import SECRET, token
 from tests.support.waiting import eventually
 
 
@@ -55,6 +57,21 @@ async def test_outcomes_are_those_of_the_nodes(driver: Driver, store: EmbeddedSe
             with pytest.raises(Failed) as failed:
                 await driver.send(to, 1)
             assert failed.value.code == code
+
+
+async def test_a_session_outlives_its_token(driver: Driver, store: EmbeddedServer) -> None:
+    pages = ["http://127.0.0.1:9"]  # that of the driver `chromium`
+    auth = {"mode": "jwt", "secret": SECRET, "leeway_s": 0.0, "origins": pages}
+    async with Cluster(store.address.url, 1, auth=auth) as cluster:
+        node = cluster.nodes[0]
+        opened = await driver.opened(url_of(node), tokens=[token(life_s=2), token(life_s=200)])
+        (session,) = node.hub
+        ends_at = session.identity.expires_at
+        await eventually(lambda: session.identity.expires_at > ends_at)
+        await eventually(lambda: time.time() > ends_at + 2)
+        assert (await driver.send("nobody", 1))["outcome"] == "offline"
+        assert session.id == opened["session"]
+        assert not session.closed
 
 
 async def test_a_sender_can_wait_for_the_application(driver: Driver, store: EmbeddedServer) -> None:

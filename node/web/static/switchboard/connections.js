@@ -170,7 +170,20 @@ export class Connections {
   #receive(frame) {
     if (frame?.type === "welcome") this.#welcomed(frame);
     else if (frame?.type === "goodbye") this.#goodbye = frame;
+    else if (frame?.type === "expiring") this.#renew();
     else this.#listener.onFrame(frame);
+  }
+
+  /** Our token ends soon. With another one the session goes on; without, it ends with 4401. */
+  async #renew() {
+    if (typeof this.#options.token !== "function") return;
+    const turn = this.#turn;
+    try {
+      const token = await inTime(this.#token(), this.#options.dialTimeoutMs);
+      if (turn === this.#turn) this.write({ type: "refresh", token });
+    } catch (error) {
+      if (turn === this.#turn) this.#listener.onProblem(asOurs(error));
+    }
   }
 
   /** @param {any} frame */

@@ -26,6 +26,12 @@ def test_a_token_that_has_expired_is_replaced_but_one_that_never_worked_is_not()
     assert not comes_back(Ending(4401, "", welcomed=True), fresh_token=False)
 
 
+def test_a_handshake_refused_for_its_token_is_tried_again_with_the_next_one() -> None:
+    assert comes_back(Ending(401, ""), fresh_token=True)
+    assert not comes_back(Ending(401, ""), fresh_token=False)
+    assert not comes_back(Ending(403, ""), fresh_token=True)
+
+
 def test_only_a_connection_that_held_ends_the_row() -> None:
     assert failures_after(Ending(1006, "", held_s=9.9), 4, OPTIONS) == 5
     assert failures_after(Ending(1006, "", held_s=10.0), 4, OPTIONS) == 0
