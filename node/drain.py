@@ -170,6 +170,11 @@ class Drain:
             _log.warning("another node must rescue the inbox", endpoint=endpoint, error=str(exc))
 
 
+def ignore_order() -> None:
+    """Go on: the application around this node has not said what an order to leave means to it."""
+    _log.warning("told to leave, but this application has given the node no on_drain")
+
+
 def _unproved(sessions: Sequence[ClientSession]) -> bool:
     return any(session.unproved for session in sessions)
 

@@ -1,5 +1,6 @@
 """The composition root of a node: builds and wires everything; starts and stops it in order."""
 
+from collections.abc import Callable
 from typing import Any, Self
 
 from node.acknowledging import Acknowledging
@@ -9,7 +10,7 @@ from node.calls import Calls, OnMessage
 from node.canary import Canary
 from node.delivery import NodeDelivery
 from node.describing import Describing
-from node.drain import Drain
+from node.drain import Drain, ignore_order
 from node.expiry import Expiry
 from node.feed import Feed
 from node.frames import OutFrame, Welcome
@@ -32,10 +33,8 @@ from router.aio import Router
 from router.codec import Lease
 from router.member import Member
 from router.model import START, EndpointId, Offset
-from router.rescue import Rescuer
 from router.settings import Settings
 from router.store.address import resolve
-from router.store.remains import Remains
 from router.store.tickets import TicketStore
 
 
@@ -52,6 +51,8 @@ class Node:
         url: of the store.
         authenticate: says who a handshake comes from; None for what `auth.mode` says.
         on_message: answers what clients send to the application itself; None for nobody.
+        on_drain: called, perhaps more than once, when an operator wants this node to leave: call
+            `stop`, and end the process. None to ignore that, with a line in the log.
 
     Raises:
         InvalidSettings: what `auth.mode` needs is not there.
@@ -63,6 +64,7 @@ class Node:
         url: str,
         authenticate: Authenticate | None = None,
         on_message: OnMessage | None = None,
+        on_drain: Callable[[], None] | None = None,
     ) -> None:
         self._settings = settings
         self._listening = Listening(settings.node, settings.api)
@@ -83,6 +85,7 @@ class Node:
         )
         self.acknowledging = Acknowledging(self.member.link, self.member.mailbox, self.counts)
         self.member.receiver.recipient = self.delivery
+        self.member.receiver.on_drain = on_drain or ignore_order
         self.presence = Presence(
             self.member,
             self.hub,
@@ -91,7 +94,7 @@ class Node:
             refresh_s=settings.registry.user_ttl_s / 3,
             check_s=settings.node.ping_interval_s,
         )
-        self.rescuer = _make_rescuer(self.member)
+        self.rescuer = self.member.make_rescuer()
         self.calls = Calls(on_message, self.counts)
         self._watch_over()
         leases = self.member.leases
@@ -169,18 +172,19 @@ class Node:
         url: str | None = None,
         authenticate: Authenticate | None = None,
         on_message: OnMessage | None = None,
+        on_drain: Callable[[], None] | None = None,
     ) -> Self:
         """Return a node that is connected and registered, for an application of your own.
 
         Args:
-            settings, authenticate, on_message: see the class.
+            settings, authenticate, on_message, on_drain: see the class.
             url: of the store; None for what `settings` name.
 
         Raises:
             Unavailable, StoreRefused, ServerFailed: the store is away or will not do.
             InvalidSettings: what `auth.mode` needs is not there.
         """
-        node = cls(settings, url or resolve(settings), authenticate, on_message)
+        node = cls(settings, url or resolve(settings), authenticate, on_message, on_drain)
         await node.open()
         return node
 
@@ -284,17 +288,3 @@ class Node:
     def _store_back(self) -> None:
         self.rescuer.store_was_away()
         self.presence.register_all()
-
-
-def _make_rescuer(member: Member) -> Rescuer:
-    return Rescuer(
-        member.leases,
-        Remains(member.link, member.keys, member.registry),
-        member.forwarder,
-        member.receipts,
-        member.dead,
-        member.endpoint,
-        member.settings.lease,
-        member.services,
-        member.counts,
-    )

@@ -1,4 +1,4 @@
-"""One node as a process: from its start to SIGTERM."""
+"""One node as a process: from its start to the end of its drain."""
 
 import asyncio
 import contextlib
@@ -40,27 +40,29 @@ async def _open(node: Node, wait_s: float, stop: asyncio.Event) -> bool:
 
 
 class _Signals:
-    """The first signal begins the drain; the second one ends the process at once."""
+    """The first signal begins the drain, unless an order has; the second one ends it at once."""
 
     def __init__(self) -> None:
         self.stop = asyncio.Event()
         self.all_leave = False
+        self._came_before = False
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, ALL_LEAVE):
             loop.add_signal_handler(number, self._came, number)
 
     def _came(self, number: signal.Signals) -> None:
         self.all_leave = self.all_leave or number is ALL_LEAVE
-        if self.stop.is_set():
+        if self._came_before:
             _log.warning("told twice to stop, ending at once; another node rescues what is left")
             asyncio.get_running_loop().remove_signal_handler(number)
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+        self._came_before = True
         self.stop.set()
 
 
 async def serve(settings: Settings, url: str, wait_s: float = 0.0) -> int:
-    """Run one node until SIGTERM or SIGINT, and drain it then.
+    """Run one node until SIGTERM, SIGINT or an order to drain, and drain it then.
 
     Args:
         settings: of the cluster and this node.
@@ -76,7 +78,7 @@ async def serve(settings: Settings, url: str, wait_s: float = 0.0) -> int:
     # Before the node is in the registry: from then on, stopping means more than ending.
     signals = _Signals()
     stop = signals.stop
-    node = Node(settings, url)
+    node = Node(settings, url, on_drain=stop.set)
     node.listen()
     opened = False
     try:

@@ -132,6 +132,13 @@ class Nodes(Struct, frozen=True):
     nodes: Annotated[list[NodeRow], Meta(description="by name")]
 
 
+class Drained(Struct, frozen=True):
+    """A node that was told to leave."""
+
+    node: Annotated[str, Meta(description="its name")]
+    endpoint: str
+
+
 class Stats(Struct, frozen=True):
     """The whole cluster: how it delivers, and the sums over its nodes."""
 

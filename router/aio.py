@@ -10,11 +10,13 @@ from typing import Any, Final, Self
 
 from router.codec import MessageEnvelope, encode
 from router.directory import Directory
+from router.draining import drain
 from router.errors import InvalidRequest, SwitchboardError, TooLarge
 from router.kicking import kick
 from router.member import Member
 from router.model import (
     Confirm,
+    EndpointId,
     SendResult,
     SessionId,
     UserId,
@@ -280,3 +282,19 @@ class Router(Directory):
         await self.join()
         only = SessionId(session) if session is not None else None
         return await kick(self.member, target, only, reason, self._timeout_s)
+
+    async def drain(self, node: str) -> EndpointId:
+        """Order a node to leave the cluster, as SIGTERM would; its sessions go to the others.
+
+        Args:
+            node: its name, or its endpoint where two have the same name.
+
+        Returns:
+            The endpoint that was told; `nodes()` shows how far it is.
+
+        Raises:
+            InvalidRequest: that is no name, or two nodes have it.
+            UnknownNode: no such node is alive.
+            Unavailable, StoreRefused: the store is away or refuses.
+        """
+        return await drain(self.member, node)

@@ -143,7 +143,17 @@ class KickEnvelope(
     reason: Annotated[str, msgspec.Meta(max_length=120)]
 
 
-Envelope = MessageEnvelope | TracedEnvelope | ReceiptEnvelope | KickEnvelope
+class DrainEnvelope(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=0x15):
+    """An order to a node to leave; fields of later versions behind these are passed over.
+
+    Args:
+        endpoint: who shall leave; any other that reads this does nothing.
+    """
+
+    endpoint: _Id
+
+
+Envelope = MessageEnvelope | TracedEnvelope | ReceiptEnvelope | KickEnvelope | DrainEnvelope
 
 
 class Lease(msgspec.Struct, frozen=True, array_like=True):

@@ -28,6 +28,7 @@ CONSEQUENCES = {
     "unauthenticated": Consequence(401, 1, retry=False),
     "forbidden": Consequence(403, 1, retry=False),
     "application_failed": Consequence(500, 1, retry=False),
+    "unknown_node": Consequence(404, 1, retry=False),
     "too_many": Consequence(429, 1, retry=True),
     "unsupported": Consequence(422, 2, retry=False),
     "unavailable": Consequence(503, 1, retry=True),
@@ -123,6 +124,21 @@ class ApplicationFailed(SwitchboardError):
 
     def __str__(self) -> str:
         return f"{self.function} of the application has failed; the log of the node has more"
+
+
+class UnknownNode(SwitchboardError):
+    """A node that is not there, or not any more."""
+
+    code = "unknown_node"
+
+    def __init__(self, node: str, reason: str) -> None:
+        """Args: node: as it was asked for; reason: more words."""
+        super().__init__(node, reason)
+        self.node = node
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"no node called '{self.node}' is alive: {self.reason}"
 
 
 class TooMany(SwitchboardError):

@@ -18,6 +18,7 @@ from router.keys import Keys
 from router.model import EndpointId
 from router.receipts import Receipts
 from router.receiving import Receiver
+from router.rescue import Rescuer
 from router.sending import Sending
 from router.service import Services
 from router.settings import Settings
@@ -28,6 +29,7 @@ from router.store.lease import Leases
 from router.store.link import Link
 from router.store.mailbox import Mailbox
 from router.store.registry import Registry
+from router.store.remains import Remains
 from router.store.resp import pack
 from router.store.rights import rights_probe
 from router.tracing import Traces, otel_spans
@@ -137,6 +139,20 @@ class Member:
             self.receiver.flush,
         )
         return make_transport(self.settings, parts)
+
+    def make_rescuer(self) -> Rescuer:
+        """Return what takes over the dead; who starts it must be an endpoint."""
+        return Rescuer(
+            self.leases,
+            Remains(self.link, self.keys, self.registry),
+            self.forwarder,
+            self.receipts,
+            self.dead,
+            self.endpoint,
+            self.settings.lease,
+            self.services,
+            self.counts,
+        )
 
     def vitals(self) -> Vitals:
         """Return how this process is doing, as far as its counters tell."""

@@ -15,6 +15,7 @@ import structlog
 
 from router.codec import (
     Answer,
+    DrainEnvelope,
     Envelope,
     KickEnvelope,
     MessageEnvelope,
@@ -85,6 +86,7 @@ class Receiver:
         self._sending_on: set[asyncio.Task[None]] = set()
         self._endpoint = EndpointId("")
         self.recipient: Recipient = Nobody()
+        self.on_drain: Callable[[], None] = lambda: None
 
     async def open(self, endpoint: EndpointId) -> None:
         """Read the inbox of `endpoint` from now on. Raises as `InboxReader.open`."""
@@ -174,6 +176,8 @@ class Receiver:
         elif type(envelope) is KickEnvelope:
             closed = self.recipient.kick(envelope)
             self._receipts.add(envelope.sender, envelope.ref, Answer.KICKED, closed)
+        elif type(envelope) is DrainEnvelope and envelope.endpoint == self._endpoint:
+            self.on_drain()
 
     def _failed(self, entry: bytes, envelope: Envelope, error: Exception, left: _Dealings) -> None:
         """Keep an envelope that could not be handled; whoever waits for it hears so."""

@@ -15,7 +15,16 @@ from typing import Any, Self, TypeVar
 from router import aio
 from router.directory import MAX_PAGE
 from router.errors import SwitchboardError
-from router.model import Confirm, Endpoint, OnlineUser, SendResult, Session, UserId, UserStatus
+from router.model import (
+    Confirm,
+    Endpoint,
+    EndpointId,
+    OnlineUser,
+    SendResult,
+    Session,
+    UserId,
+    UserStatus,
+)
 from router.settings import Settings
 
 T = TypeVar("T")
@@ -181,6 +190,10 @@ class Router:
     def nodes(self) -> list[Endpoint]:
         """Return every node that has not been cleaned up, by name."""
         return self._wait(self._router.nodes())
+
+    def drain(self, node: str) -> EndpointId:
+        """Order a node to leave the cluster, as SIGTERM would; its sessions go to the others."""
+        return self._wait(self._router.drain(node))
 
     def kick(self, user: str, *, session: str | None = None, reason: str = "") -> int:
         """Close a user's sessions, wherever they are; return how many."""

@@ -1,6 +1,7 @@
-"""Commands that ask who is where: `users`, `user`, `nodes`, `kick`."""
+"""Commands that ask who is where, and send away: `users`, `user`, `nodes`, `kick`, `drain`."""
 
 import shlex
+import sys
 from typing import Annotated
 
 import typer
@@ -18,9 +19,11 @@ from node.cli.common import (
     run,
     say,
 )
+from node.cli.logs import visible
 from node.cli.text import count, utf8, when
 from router.directory import MAX_PAGE
-from router.model import check_user
+from router.errors import InvalidRequest
+from router.model import check_user, endpoint_name
 
 
 def users(
@@ -152,9 +155,39 @@ async def _kick(invocation: Invocation, user: str, session: str | None, reason: 
         return await router.kick(user, session=session, reason=reason)
 
 
+def drain(
+    node: Annotated[str, typer.Argument(help="Its name; its endpoint where two have the same.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    config: ConfigOption = None,
+    redis: RedisOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell a node to leave the cluster: its sessions go to the others, and its process ends."""
+    invocation = begin(config, redis, as_json)
+    utf8(node, "NODE")
+    if not (yes or sys.stdin.isatty()):
+        raise InvalidRequest("--yes", "is needed where nobody can be asked")
+    # Asked on standard error: standard output is for the answer.
+    if not yes and not typer.confirm(f"Drain node {visible(node)}?", err=True):
+        say("nothing was done")
+        raise typer.Exit(1)
+    told = run(_drain(invocation, node))
+    if as_json:
+        print_json(told)
+    else:
+        print(f"{told.node} ({told.endpoint}) is leaving; 'switchboard nodes' shows how far it is")
+
+
+async def _drain(invocation: Invocation, node: str) -> views.Drained:
+    async with open_router(invocation) as router:
+        endpoint = await router.drain(node)
+        return views.Drained(endpoint_name(endpoint), endpoint)
+
+
 def add(app: typer.Typer) -> None:
     """Add these commands."""
     app.command("users", epilog="Example: switchboard users --node n1 --limit 10")(users)
     app.command("user", epilog="Example: switchboard user alice --json")(user)
     app.command("nodes", epilog="Example: switchboard nodes")(nodes)
     app.command("kick", epilog='Example: switchboard kick alice --reason "see you"')(kick)
+    app.command("drain", epilog="Example: switchboard drain n1 --yes")(drain)

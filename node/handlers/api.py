@@ -42,6 +42,7 @@ TABLE: Final[tuple[tuple[str, type[ApiHandler]], ...]] = (
     (_TICKETS, api_tickets.TicketsHandler),
     ("/api/v1/nodes", api_nodes.NodesHandler),
     ("/api/v1/traces/{trace}", api_traces.TraceHandler),
+    ("/api/v1/nodes/{node}/drain", api_nodes.DrainHandler),
     ("/api/v1/stats", api_nodes.StatsHandler),
     ("/api/v1/openapi.json", api_nodes.DocumentHandler),
     ("/healthz", health.HealthHandler),

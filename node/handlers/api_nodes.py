@@ -4,6 +4,7 @@ from node import views
 from node.auth import Scope
 from node.handlers.base import ApiHandler, Source, operation
 from node.handlers.schemas import NoInput
+from router.model import endpoint_name
 
 
 class NodesHandler(ApiHandler):
@@ -15,6 +16,23 @@ class NodesHandler(ApiHandler):
     async def get(self, _: NoInput) -> None:
         """Answer with every node that has not been cleaned up."""
         self.answer(views.nodes(await self.router.nodes()))
+
+
+class DrainHandler(ApiHandler):
+    """`POST /api/v1/nodes/{node}/drain`."""
+
+    @operation(
+        "Tell a node to leave",
+        scope=Scope.ADMIN,
+        source=Source.NOWHERE,
+        takes=NoInput,
+        gives=views.Drained,
+        statuses=(202,),
+    )
+    async def post(self, _: NoInput, node: str) -> None:
+        """Answer when the node has the order; `GET /api/v1/nodes` shows how far it is."""
+        endpoint = await self.router.drain(node)
+        self.answer(views.Drained(endpoint_name(endpoint), endpoint), 202)
 
 
 class StatsHandler(ApiHandler):

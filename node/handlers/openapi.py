@@ -22,6 +22,11 @@ _PATH_PARAMETERS: Final = {
     },
     "session": {"type": "string", "minLength": 1, "description": "a session id"},
     "trace": {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "of a message"},
+    "node": {
+        "type": "string",
+        "pattern": r"^[A-Za-z0-9_\-]{1,64}(\.[^/]*)?$",
+        "description": "a node's name; its endpoint where two have the same",
+    },
 }
 _SECURITY: Final = {
     "securitySchemes": {
@@ -146,6 +151,8 @@ def _errors(path: str, op: Operation) -> Iterable[int]:
         yield from (401, 403)
     if op.source is not Source.NOWHERE or "{" in path:
         yield 422
+    if "{node}" in path:
+        yield 404
     if path.startswith("/api/"):
         yield 503
 

@@ -29,6 +29,7 @@ _TITLES: Final = {
     "unauthenticated": "Who are you?",
     "forbidden": "Not allowed",
     "application_failed": "The application failed",
+    "unknown_node": "There is no such node",
     "too_many": "Too many",
     "unsupported": "Not supported",
     "unavailable": "The store is not available",

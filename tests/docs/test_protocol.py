@@ -8,6 +8,7 @@ import msgspec
 from router.codec import (
     VERSION,
     Answer,
+    DrainEnvelope,
     KickEnvelope,
     Lease,
     MessageEnvelope,
@@ -104,6 +105,7 @@ def test_every_envelope_is_told_with_its_fields() -> None:
         MessageEnvelope,
         ReceiptEnvelope,
         KickEnvelope,
+        DrainEnvelope,
         StoredMessage,
         TracedEnvelope,
     )

@@ -218,3 +218,15 @@ async def test_a_second_signal_ends_a_node_at_once_and_a_rescue_does_the_rest(
         await eventually(only_one_is_left, 30.0)
         assert await cluster.routes("deaf") == set()
         assert await alice.nothing_came()
+
+
+async def test_a_signal_after_an_order_to_leave_is_only_the_first(store: EmbeddedServer) -> None:
+    async with processes(store.address.url, 2) as cluster:
+        node, _ = cluster.nodes
+        for number in range(100):  # their goodbyes take a second
+            await cluster.connect(node, f"u{number}")
+        await cluster.router.drain(node.name)
+        await eventually(lambda: "node is draining" in node.said)
+        node.tell(signal.SIGTERM)
+        assert await node.ended() == 0
+        assert "told twice" not in node.said

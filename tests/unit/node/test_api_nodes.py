@@ -68,6 +68,31 @@ class NodesTest(ApiCase):
         assert stats["confirms"] == ["accepted", "written", "delivered", "acked"]
 
 
+class DrainTest(ApiCase):
+    def told(self) -> list[str]:
+        """Return what is called when this node is told to leave."""
+        orders: list[str] = []
+        self.node.member.receiver.on_drain = lambda: orders.append("leave")
+        return orders
+
+    def test_a_node_is_told_to_leave(self) -> None:
+        orders = self.told()
+        endpoint = self.node.member.endpoint.id
+        for name in ("n1", str(endpoint)):
+            answer = self.ask("POST", f"/api/v1/nodes/{name}/drain", b"")
+            assert (answer.status, answer.document) == (202, {"node": "n1", "endpoint": endpoint})
+        self.wait_for(eventually(lambda: len(orders) == 2))
+
+    def test_a_node_that_is_not_there_is_a_problem(self) -> None:
+        orders = self.told()
+        self.assert_problem(self.ask("POST", "/api/v1/nodes/n9/drain"), 404, "unknown_node")
+        self.assert_problem(self.ask("POST", "/api/v1/nodes/n1.0/drain"), 404, "unknown_node")
+        for name in ("", "a%20b", "%2e", "x" * 65):
+            answer = self.ask("POST", f"/api/v1/nodes/{name}/drain")
+            self.assert_problem(answer, 422, "invalid_request", "node")
+        assert orders == []
+
+
 class DocumentTest(ApiCase):
     def test_the_document_is_served(self) -> None:
         answer = self.ask("GET", "/api/v1/openapi.json")

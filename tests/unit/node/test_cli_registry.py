@@ -1,6 +1,7 @@
 """`switchboard users`, `user`, `nodes`, `kick`: the same answers as the API, or tables."""
 
 from tests.support.cli_case import CliCase
+from tests.support.waiting import eventually
 
 
 class UsersTest(CliCase):
@@ -126,9 +127,41 @@ class KickTest(CliCase):
             assert (run.status, run.out, run.err.count("\n")) == (2, "", 1), arguments
 
 
+class DrainTest(CliCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.orders: list[str] = []
+        self.node.member.receiver.on_drain = lambda: self.orders.append("leave")
+
+    def test_a_node_is_told_to_leave(self) -> None:
+        endpoint = self.node.member.endpoint.id
+        run = self.switchboard("drain", "n1", "--yes", "--json")
+        assert (run.status, run.document) == (0, {"node": "n1", "endpoint": endpoint})
+        self.wait_for(eventually(lambda: len(self.orders) == 1))
+        run = self.switchboard("drain", str(endpoint), "--yes")
+        assert (run.status, run.err) == (0, "")
+        assert run.out.startswith(f"n1 ({endpoint}) is leaving")
+
+    def test_without_a_terminal_it_must_be_sure(self) -> None:
+        run = self.pipe(b"y\n", "drain", "n1")
+        assert (run.status, run.out) == (2, "")
+        assert run.err == "switchboard: --yes: is needed where nobody can be asked\n"
+        assert self.orders == []
+
+    def test_a_node_that_is_not_there_ends_it_with_1(self) -> None:
+        run = self.switchboard("drain", "n9", "--yes")
+        assert (run.status, run.out, run.err.count("\n")) == (1, "", 1)
+        assert "no node called 'n9' is alive" in run.err
+
+    def test_what_is_no_name_ends_it_with_2(self) -> None:
+        for name in ("a b", "", "\udcff"):
+            run = self.switchboard("drain", name, "--yes")
+            assert (run.status, run.out, run.err.count("\n")) == (2, "", 1)
+
+
 class HelpTest(CliCase):
     def test_every_command_shows_an_example(self) -> None:
-        for command in ("users", "user", "nodes", "kick"):
+        for command in ("users", "user", "nodes", "kick", "drain"):
             run = self.switchboard(command, "--help")
             assert run.status == 0
             assert f"Example: switchboard {command}" in run.out

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from router import codec
 from router.codec import (
     Answer,
+    DrainEnvelope,
     Envelope,
     KickEnvelope,
     Lease,
@@ -65,7 +66,8 @@ RECEIPTS = st.builds(ReceiptEnvelope, st.lists(COUNTS, max_size=30))
 KICKS = st.builds(
     KickEnvelope, IDS, COUNTS, IDS, IDS, st.text(max_size=120).filter(lambda text: text.isascii())
 )
-ENVELOPES = st.one_of(messages(), RECEIPTS, KICKS)
+DRAINS = st.builds(DrainEnvelope, IDS)
+ENVELOPES = st.one_of(messages(), RECEIPTS, KICKS, DRAINS)
 LEASES = st.builds(
     Lease,
     role=IDS,

@@ -34,6 +34,7 @@ SENTENCES = [
         errors.ApplicationFailed("authenticate"),
         "authenticate of the application has failed; the log of the node has more",
     ),
+    (errors.UnknownNode("n9", "it has left"), "no node called 'n9' is alive: it has left"),
     (errors.TooMany("limits.sends", "10 a second", 0.5), "limits.sends: 10 a second"),
     (errors.ServerFailed("no port is free"), "no port is free"),
     (errors.DecodeError("not an envelope"), "not an envelope"),
