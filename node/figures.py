@@ -54,7 +54,8 @@ class ClusterFigures(Struct, frozen=True, tag_field="type", tag="cluster"):
     Args:
         at: that moment, seconds since 1970.
         nodes: every node that has not been cleaned up, by name.
-        per_second: outcome -> messages for one user, of every sender that keeps a lease.
+        per_second: outcome -> messages for one user, of every sender that keeps a lease; None until
+            one of them has been seen twice.
         latency_ms: over the last ten seconds.
         sessions: live ones, of all nodes.
         users: with a session; one with sessions on two nodes counts twice.
@@ -64,7 +65,7 @@ class ClusterFigures(Struct, frozen=True, tag_field="type", tag="cluster"):
 
     at: float
     nodes: list[NodeFigures]
-    per_second: dict[str, float]
+    per_second: dict[str, float | None]
     latency_ms: Latency
     sessions: int
     users: int
@@ -82,6 +83,11 @@ class Figures:
 
     def __init__(self) -> None:
         self._beats: dict[EndpointId, deque[_Beat]] = {}
+
+    @property
+    def known(self) -> bool:
+        """Say whether there is a rate for everybody: each was seen with two heartbeats."""
+        return all(len(beats) > 1 for beats in self._beats.values())
 
     def read(self, endpoints: Sequence[Endpoint], now: float, at: float) -> ClusterFigures:
         """Return the figures of the cluster.
@@ -118,11 +124,12 @@ class Figures:
                 beats.popleft()
         self._beats = kept
 
-    def _per_second(self) -> dict[str, float]:
+    def _per_second(self) -> dict[str, float | None]:
+        known = [beats for beats in self._beats.values() if len(beats) > 1]
+        if self._beats and not known:
+            return dict.fromkeys([outcome.value for outcome in Outcome])
         rates = dict.fromkeys(Outcome, 0.0)
-        for beats in self._beats.values():
-            if len(beats) < 2:
-                continue
+        for beats in known:
             before, last = beats[-2], beats[-1]
             rises = _rises(before.vitals.outcomes, last.vitals.outcomes)
             for outcome, more in zip(Outcome, rises, strict=False):

@@ -75,7 +75,7 @@ class TestOneLook:
                     "lag_ms": 1.5,
                 }
             ],
-            "per_second": {outcome.value: 0.0 for outcome in Outcome},
+            "per_second": {outcome.value: None for outcome in Outcome},
             "latency_ms": {"p50": None, "p99": None},
             "sessions": 3,
             "users": 0,
@@ -94,6 +94,7 @@ class TestOneLook:
     def test_a_cluster_without_nodes_has_figures_too(self) -> None:
         told = Figures().read([], T0, 0.0)
         assert (told.nodes, told.sessions, told.latency_ms) == ([], 0, Latency(None, None))
+        assert set(told.per_second.values()) == {0.0}
 
 
 class TestRates:
@@ -127,7 +128,10 @@ class TestRates:
         busy = Vitals(outcomes=outcomes(acked=100))
         figures.read([lease("n1", 0.0, Vitals(outcomes=outcomes()))], T0, 0.0)
         assert figures.read([lease("n1", None, busy)], T0 + 2.0, 0.0).per_second["acked"] == 0.0
-        assert figures.read([lease("n1", 0.0, busy)], T0 + 4.0, 0.0).per_second["acked"] == 0.0
+        back = figures.read([lease("n1", 0.0, busy)], T0 + 4.0, 0.0)
+        assert back.per_second["acked"] is None
+        still = figures.read([lease("n1", 0.0, busy)], T0 + 6.0, 0.0)
+        assert still.per_second["acked"] == 0.0
 
     def test_counters_that_fall_or_are_fewer_or_more_are_no_rates(self) -> None:
         figures = Figures()
