@@ -9,7 +9,7 @@ from typing import Final
 
 import typer
 
-from node.cli import cluster, key, messages, registry, watch
+from node.cli import cluster, doctor, key, messages, registry, watch
 from node.cli.logs import visible
 from router.errors import InvalidSettings, SwitchboardError
 
@@ -24,7 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for group in (cluster, messages, registry, key, watch):  # a new file of commands is one name
+for group in (cluster, messages, registry, key, watch, doctor):  # a new file of commands is one name
     group.add(app)
 
 

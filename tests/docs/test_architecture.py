@@ -20,6 +20,7 @@ PACKAGES = [
     "node",
     "node.auth",
     "node.observe",
+    "node.checks",
     "node.handlers",
     "node.cli",
 ]
