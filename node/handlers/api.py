@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from node.auth import Gate
+from node.auth.origins import Origins
 from node.auth.tickets import Tickets
 from node.handlers import (
     api_messages,
@@ -68,7 +69,8 @@ def context(
         shown: what `/metrics` shows; None when it is switched off.
     """
     described = msgspec.json.encode(document(TABLE, wants_keys=gate.wants_keys))
-    return ApiContext(router, gate, ready, described, tickets, shown)
+    pages_elsewhere = Origins(router.member.settings.auth.origins)
+    return ApiContext(router, gate, ready, described, tickets, pages_elsewhere, shown)
 
 
 def routes(known: ApiContext) -> list[Any]:

@@ -1,7 +1,7 @@
 """One-time tickets over HTTP: for a user's own token, or for whom a backend names."""
 
 from node import views
-from node.auth import Scope
+from node.auth import Scope, apikeys
 from node.auth.bearer import bearer_of
 from node.auth.tickets import TicketOrder, is_ticket
 from node.handlers.base import ApiContext, ApiHandler, operation
@@ -61,18 +61,15 @@ class TicketsHandler(ApiHandler):
         if self.request.method != "POST":
             return None
         gate = self.context.gate
-        if self._takes_keys:
-            try:
-                gate.authorize(self.request, Scope.ADMIN)
-            except Unauthenticated:
-                pass  # perhaps it is a user
-            else:
-                return None
-        elif not gate.allows_origin(self.request):
-            raise Forbidden("Origin: pages from elsewhere may not; auth.origins lists who may")
         bearer = bearer_of(self.request)
-        if bearer is not None and is_ticket(bearer.token):
+        given = "" if bearer is None else bearer.token
+        if is_ticket(given):
             raise Unauthenticated("token: a ticket is for one connection, and not for more tickets")
+        if self._takes_keys and (not gate.wants_keys or given.startswith(apikeys.PREFIX)):
+            gate.authorize(self.request, Scope.ADMIN)
+            return None
+        if not gate.allows_origin(self.request):
+            raise Forbidden("Origin: pages from elsewhere may not; auth.origins lists who may")
         return await gate.identify(self.request)
 
 

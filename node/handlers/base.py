@@ -7,9 +7,10 @@ from functools import wraps
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 import msgspec
-from tornado.web import stream_request_body
+from tornado.web import HTTPError, stream_request_body
 
 from node.auth import Gate, Scope
+from node.auth.origins import Origins
 from node.auth.tickets import Tickets
 from node.handlers.problem import RETRY_AFTER_S, ProblemHandler
 from node.handlers.schemas import from_body, from_query
@@ -23,6 +24,7 @@ from router.trace import Trace
 # read why it was refused; beyond this the connection is cut.
 MAX_BODY_BYTES: Final = 100 * 1024 * 1024
 _OVERHEAD_BYTES: Final = 64 * 1024
+_ASK_AGAIN_S: Final = 600
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 USER_BYTES: Final = 4 * MAX_USER_CHARACTERS + 4
 USER_LIST_BYTES: Final = MAX_USERS_PER_CALL * USER_BYTES
@@ -38,6 +40,7 @@ class ApiContext:
         not_ready: says why no new session should come here; None while they may.
         document: the OpenAPI document, encoded.
         tickets: makes one-time tickets.
+        origins: which pages of other sites may read the answers.
         metrics: what `/metrics` shows; None when it is switched off.
     """
 
@@ -46,6 +49,7 @@ class ApiContext:
     not_ready: Callable[[], str | None]
     document: bytes
     tickets: Tickets
+    origins: Origins
     metrics: Metrics | None = None
 
 
@@ -156,6 +160,35 @@ class ApiHandler(ProblemHandler):
         self._received = 0
         max_data = self.router.member.settings.node.max_message_bytes
         self._limit = max_data + _OVERHEAD_BYTES + self.extra_bytes
+        self._share()
+
+    def set_default_headers(self) -> None:
+        """See `ProblemHandler`; pages that are listed may read refusals, too."""
+        super().set_default_headers()
+        if hasattr(self, "context"):  # not at first, but whenever an error has cleared the headers
+            self._share()
+
+    def _share(self) -> None:
+        """Let a page of another site read the answer, if that is listed; nobody's cookies count.
+
+        Source: https://fetch.spec.whatwg.org/#http-cors-protocol
+        """
+        if self.context.origins.lists(self.request):
+            self.set_header("Access-Control-Allow-Origin", self.request.headers["Origin"])
+            self.set_header("Access-Control-Expose-Headers", "Retry-After, WWW-Authenticate")
+            self.set_header("Cross-Origin-Resource-Policy", "cross-origin")
+            self.set_header("Vary", "Origin")
+
+    def options(self, *_: str, **__: str) -> None:
+        """Tell the browser of a page that is listed what it may send; nobody else may ask."""
+        if not self.context.origins.lists(self.request):
+            raise HTTPError(405)
+        self.set_header("Access-Control-Allow-Methods", ", ".join(self.methods()))
+        self.set_header(
+            "Access-Control-Allow-Headers", f"Authorization, Content-Type, {IDEMPOTENCY_KEY}"
+        )
+        self.set_header("Access-Control-Max-Age", str(_ASK_AGAIN_S))
+        self.set_status(204)
 
     def prepare(self) -> Awaitable[None] | None:
         """Refuse a body before it is sent, if its sender asks first or it is beyond all measure.
