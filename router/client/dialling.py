@@ -1,9 +1,10 @@
 """Making a connection: the handshake and the welcome."""
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -18,6 +19,17 @@ from router.client.policy import LOST, Ending
 from router.client.sends import Sends
 from router.client.words import Options
 from router.errors import InvalidRequest
+
+
+class _Discreet(logging.LoggerAdapter[logging.Logger]):
+    """The library's own logger, without its record of every handshake: a token stands in it."""
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's own name
+        """See `logging.Logger.isEnabledFor`."""
+        return level > logging.DEBUG and super().isEnabledFor(level)
+
+
+_logger: Final = _Discreet(logging.getLogger("websockets.client"))
 
 
 class Refusal(Exception):
@@ -118,6 +130,7 @@ class Dialler:
             close_timeout=CLOSE_S,
             max_size=self._options.max_frame_bytes,
             compression=None,
+            logger=_logger,
             **self._tls,
         )
         try:

@@ -8,15 +8,27 @@ from typing import Any, Final, Self
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from node.auth.bearer import SUBPROTOCOL
 from tests.conformance.drivers import DEADLINE_S
 from tests.support.waiting import eventually
 
 Frame = dict[str, Any]
 _PROTOCOL: Final = Subprotocol("switchboard.v1.json")
+
+
+def _token(headers: Headers) -> str:
+    """Return the token of a handshake, wherever a client may put it; "" for none."""
+    offered = ",".join(headers.get_all("Sec-WebSocket-Protocol")).split(",")
+    entries = [entry.strip() for entry in offered]
+    tokens = [e.removeprefix(SUBPROTOCOL) for e in entries if e.startswith(SUBPROTOCOL)]
+    tokens += [line.removeprefix("Bearer ") for line in headers.get_all("Authorization")]
+    assert len(tokens) <= 1, "a client sends one token"
+    return tokens[0] if tokens else ""
 
 
 class Peer:
@@ -34,10 +46,10 @@ class Peer:
         self.pings = 0
         self.ended = asyncio.Event()
         assert socket.request is not None
-        query = parse_qs(urlsplit(socket.request.path).query)
+        self.path = socket.request.path
+        query = parse_qs(urlsplit(self.path).query)
         self.query = {name: values[-1] for name, values in query.items()}
-        bearer = socket.request.headers.get("Authorization", "").removeprefix("Bearer ")
-        self.token = bearer or self.query.get("token", "")
+        self.token = _token(socket.request.headers)
 
     async def welcome(self, **fields: Any) -> None:
         """Say that the session is there."""

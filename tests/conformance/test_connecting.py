@@ -57,6 +57,7 @@ async def test_the_token_function_is_asked_for_each_connection(
     await driver.connect(server.url, tokens=["first", "second"])
     peer = await server.welcomed()
     assert peer.token == "first"
+    assert "first" not in peer.path, "an address is written down on its way"
     peer.cut()
     assert (await server.welcomed()).token == "second"
     await driver.state("open")

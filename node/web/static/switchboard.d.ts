@@ -14,7 +14,11 @@ export interface Situation {
 export interface Options {
   /** Who this is, where the nodes run with `auth.mode = "dev"`. */
   user?: string;
-  /** Proves who this is. A function is asked before each connection, and before its token ends. */
+  /**
+   * Proves who this is: a JWT or a ticket. A function is asked before each connection, and before its
+   * token ends. It travels as a subprotocol and never in the address; so it has letters, digits and
+   * `!#$%&'*+-.^_|~` only.
+   */
   token?: string | (() => string | Promise<string>);
   /** Name of this client among those of its user; each has a place of its own in the mailbox. */
   device?: string;

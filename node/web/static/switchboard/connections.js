@@ -7,6 +7,8 @@ import { Link } from "./link.js";
 
 // A connection that lasted for so long ends a row of failures.
 const HELD_MS = 10_000;
+// What a subprotocol may be made of (RFC 9110 section 5.6.2); tokens of JWT are, and tickets.
+const TOKEN = /^[\w!#$%&'*+.^`|~-]+$/;
 
 /**
  * @typedef {object} Listener
@@ -80,12 +82,13 @@ export class Connections {
       if (turn === this.#turn) act(...details);
     };
     try {
-      const url = await inTime(this.#address(), this.#options.dialTimeoutMs);
+      const [url, token] = await inTime(this.#target(), this.#options.dialTimeoutMs);
       if (turn !== this.#turn) return;
       this.#enter({ state: "connecting", url: url.origin + url.pathname });
       if (turn !== this.#turn) return; // somebody who was told has closed us
       this.#link = new Link(url.href, {
         ...this.#options,
+        token,
         onFrame: ifCurrent((frame) => this.#receive(frame)),
         onLost: ifCurrent((code, reason) => this.lose(code, reason)),
       });
@@ -137,20 +140,27 @@ export class Connections {
     this.#listener.onState(status);
   }
 
-  /** @returns {Promise<URL>} */
-  async #address() {
+  /** @returns {Promise<[URL, string | undefined]>} where to, and the token to come with */
+  async #target() {
     const url = await this.#addresses.next({ ...this.#situation });
     const { user, device } = this.#options;
     const token = await this.#token();
     const since = this.#listener.offset() || undefined;
-    const query = { user, token, device, since, ack: "manual" };
+    const query = { user, device, since, ack: "manual" };
     for (const [name, value] of Object.entries(query)) {
       if (value !== undefined) url.searchParams.set(name, value);
     }
-    return url;
+    return [url, token];
   }
 
+  /** @returns {Promise<string | undefined>} */
   async #token() {
+    const token = await this.#freshToken();
+    if (token === undefined || TOKEN.test(token)) return token;
+    throw new SwitchboardError("no_token", "the token has characters that cannot be sent as one");
+  }
+
+  async #freshToken() {
     const { token } = this.#options;
     if (typeof token !== "function") return token;
     try {

@@ -2,6 +2,9 @@
 import { BYE, UNREACHABLE } from "./closings.js";
 
 const SUBPROTOCOL = "switchboard.v1.json";
+// How a token travels: browsers let a page set no header, and what stands in the address is written
+// down on its way. The node never answers with it.
+const BEARER = "switchboard.bearer.";
 
 export class Link {
   #socket;
@@ -20,16 +23,18 @@ export class Link {
    * @param {string} url
    * @param {object} options
    * @param {any} options.WebSocket the constructor
+   * @param {string} [options.token] who this is
    * @param {number} options.dialTimeoutMs until the welcome
    * @param {number} options.pingIntervalMs silence after which the node is asked whether it is
    *   there; two and a half times as long, and the connection is given up
    * @param {(frame: any) => void} options.onFrame `null` stands for one that is not JSON
    * @param {(code: number, reason: string) => void} options.onLost once, unless `drop` came first
    */
-  constructor(url, { WebSocket, dialTimeoutMs, pingIntervalMs, onFrame, onLost }) {
+  constructor(url, { WebSocket, token, dialTimeoutMs, pingIntervalMs, onFrame, onLost }) {
     this.#onFrame = onFrame;
     this.#onLost = onLost;
-    this.#socket = new WebSocket(url, [SUBPROTOCOL]);
+    const bearer = token === undefined ? [] : [BEARER + token];
+    this.#socket = new WebSocket(url, [SUBPROTOCOL, ...bearer]);
     this.#socket.onmessage = (/** @type {any} */ event) => this.#receive(event.data);
     this.#socket.onclose = (/** @type {any} */ event) => this.#lost(event.code, event.reason);
     this.#socket.onerror = () => {}; // a close follows; without a handler some would throw

@@ -2,6 +2,7 @@
 
 import asyncio
 import http
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -126,3 +127,22 @@ class TestWelcome:
         ending = await refusal(server.url, dial_timeout_s=0.05)
         assert ending == Ending(LOST, "no welcome within 0.05 s")
         await (await server.accept()).gone()
+
+
+async def test_a_token_is_sent_as_a_header_and_written_down_nowhere(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    dialling = asyncio.create_task(dialler().dial(server.url, "", "planted-token"))
+    peer = await server.accept()
+    assert peer.token == "planted-token"
+    assert "planted-token" not in peer.path
+    await peer.welcome()
+    connection = await dialling
+    connection.abort()
+    own = [record for record in caplog.records if record.name == "websockets.client"]
+    assert "planted-token" not in "".join(record.getMessage() for record in own)
+    async with refusing(401) as url:
+        with pytest.raises(Refusal) as refused:
+            await dialler().dial(url, "", "planted-token")
+    assert "planted-token" not in repr(refused.value)
