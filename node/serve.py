@@ -88,7 +88,7 @@ async def serve(settings: Settings, url: str, wait_s: float = 0.0) -> int:
             await node.close_server()
     if not opened:
         return 0
-    apart = {"api": node.api_address} if node.api_address else {}
+    apart = {"api": node.api_address} if settings.api.apart else {}
     _log.info("node is up", node=settings.node.name, address=node.address, **apart)
     await stop.wait()
     _log.info("node is draining", node=settings.node.name)
