@@ -7,6 +7,7 @@ import signal
 from typing import Final
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from node.node import Node
 from node.respawn import ALL_LEAVE
@@ -79,6 +80,8 @@ async def serve(settings: Settings, url: str, wait_s: float = 0.0) -> int:
     signals = _Signals()
     stop = signals.stop
     node = Node(settings, url, on_drain=stop.set)
+    # Before the first task: all of them say in every line whose they are.
+    bind_contextvars(node=settings.node.name, endpoint=lambda: node.member.endpoint.id)
     node.listen()
     opened = False
     try:
@@ -91,6 +94,6 @@ async def serve(settings: Settings, url: str, wait_s: float = 0.0) -> int:
     apart = {"api": node.api_address} if settings.api.apart else {}
     _log.info("node is up", node=settings.node.name, address=node.address, **apart)
     await stop.wait()
-    _log.info("node is draining", node=settings.node.name)
+    _log.info("node is draining")
     await node.stop(all_leave=signals.all_leave)
     return 0

@@ -94,7 +94,7 @@ class Member:
         room = Room.of(settings.inbox, settings.node.max_message_bytes)
         self.outbox = Outbox(self.link, self.keys, room, 5 * waiting, self.counts)
         spans = otel_spans() if settings.log.traces else None
-        self.traces = Traces(self.link, self.keys, self.clock, spans)
+        self.traces = Traces(self.link, self.keys, self.clock, spans, settings.log.trace_user)
         self.sending = Sending(self.clock, waiting, self.counts, self.traces)
         self.receipts = Receipts(self.outbox, self.sending.receipts, self.counts)
         self.endpoint = EndpointKeeper(

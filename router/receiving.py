@@ -20,7 +20,6 @@ from router.codec import (
     KickEnvelope,
     MessageEnvelope,
     ReceiptEnvelope,
-    TracedEnvelope,
     decode_envelope,
 )
 from router.counts import Counts
@@ -77,6 +76,7 @@ class Receiver:
         arrivals: Arrivals | None = None,
     ) -> None:
         self._arrivals = arrivals
+        self._logs = arrivals is not None and arrivals.logs
         self.counts = counts or Counts()
         self._forwarder = forwarder
         self._dead = dead
@@ -156,14 +156,17 @@ class Receiver:
 
     def _message(self, envelope: MessageEnvelope) -> Sequence[tuple[int, Answer]]:
         self.counts.received += 1
-        if type(envelope) is not TracedEnvelope or self._arrivals is None:
+        if type(envelope) is MessageEnvelope and not self._logs:  # nearly all of them
+            return self.recipient.message(envelope)
+        arrivals = self._arrivals
+        if arrivals is None or not arrivals.wanted(envelope):
             return self.recipient.message(envelope)
         began = time.time()
         missed = self.recipient.message(envelope)
         away = {index for index, _ in missed}
         here = [user for i, user in enumerate(envelope.users or ()) if i not in away]
         sessions = sum(len(self.recipient.sessions_of(UserId(user))) for user in here)
-        self._arrivals.taken(envelope, began, sessions)
+        arrivals.taken(envelope, began, sessions)
         return missed
 
     def _take(self, envelope: Envelope, first: bool, left: _Dealings) -> None:

@@ -98,7 +98,7 @@ class Sending:
         traces: Traces | None = None,
     ) -> None:
         self._traces = traces
-        self._all_watched = traces is not None and traces.spans is not None
+        self._all_watched = traces is not None and bool(traces.spans or traces.user)
         self.counts = counts or Counts()
         self._clock = clock
         self._max_waiting = max_waiting
@@ -156,7 +156,7 @@ class Sending:
         message_id = MessageId(draft.id or f"{self._id_prefix}{first:x}")
         watched: Watch | None = None
         if (draft.trace is not None or self._all_watched) and self._traces is not None:
-            watched = watch(self._traces, draft.trace, message_id, len(users))
+            watched = watch(self._traces, draft.trace, message_id, draft.origin, users)
         deliveries = _deliveries(draft, message_id, first, users, settled, watched)
         if len(self._pending) + len(users) > self._max_waiting:
             self.counts.limit("sends waiting")

@@ -5,10 +5,12 @@
 
 import pkgutil
 import secrets
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
 import msgspec
+import structlog
 
 from router.errors import InvalidSettings
 from router.keys import Keys
@@ -22,6 +24,7 @@ MAX_STEPS: Final = 200
 _MAX_DETAIL: Final = 300
 # Found by its name and not imported: what it stands on is an extra that few install.
 _SPANS: Final = "router.spans:OtelSpans"
+_log = structlog.get_logger()
 
 
 class Step(StrEnum):
@@ -108,15 +111,17 @@ class Traces:
         keys: key names.
         clock: the store's time.
         spans: makes spans as well; None for nobody.
+        user: whose messages are logged, step by step; "" for nobody's.
     """
 
     def __init__(
-        self, link: Link, keys: Keys, clock: StoreClock, spans: Spans | None = None
+        self, link: Link, keys: Keys, clock: StoreClock, spans: Spans | None = None, user: str = ""
     ) -> None:
         self._link = link
         self._keys = keys
         self._clock = clock
         self.spans = spans
+        self.user = user
         self.node = ""
 
     def wanted(self, header: str | None, *, noted: bool = False) -> Trace | None:
@@ -132,6 +137,14 @@ class Traces:
         if found is None and noted:
             found = Trace(secrets.token_hex(16), secrets.token_hex(8), sampled=False, noted=True)
         return found
+
+    def concerns(self, origin: str, users: Collection[str] | None) -> bool:
+        """Say whether a message is logged: it is from or to `user`; None stands for everybody."""
+        return bool(self.user) and (origin == self.user or users is None or self.user in users)
+
+    def log(self, message: str, step: Step, detail: str) -> None:
+        """Log one step of a message of `user`; what is in it is nobody's business."""
+        _log.info("message", user=self.user, message=message, step=step.value, detail=detail)
 
     def note(self, trace: Trace, step: Step, detail: str) -> None:
         """Keep one step, if they are kept; returns at once. With the store away it is lost."""

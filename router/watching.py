@@ -4,7 +4,7 @@ A message that nobody watches meets none of this.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from router.codec import Answer, MessageEnvelope, TracedEnvelope
@@ -16,19 +16,29 @@ from router.transport.base import Delivery
 _PROOFS: Final = (Answer.WRITTEN, Answer.DELIVERED, Answer.ACKED)
 
 
-def watch(traces: Traces, trace: Trace | None, message: str, users: int) -> "Watch | None":
+def watch(
+    traces: Traces, trace: Trace | None, message: str, origin: str, users: Collection[str]
+) -> "Watch | None":
     """Begin to watch a send; None if nobody wants to.
 
     Args:
         traces: takes the notes.
         trace: what the caller said.
         message: its id.
-        users: for how many users.
+        origin: the user it is from; "" for none.
+        users: whom it is for.
     """
-    span = traces.spans.begin(trace, message, users) if traces.spans is not None else None
+    span = None
+    if traces.spans is not None:
+        span = traces.spans.begin(trace, message, len(users))
     if span is not None:
-        return Watch(traces, span, span.trace, users)
-    return Watch(traces, None, trace, users) if trace is not None and trace.noted else None
+        trace = span.trace
+    elif trace is not None and not trace.noted:
+        trace = None
+    logged = traces.concerns(origin, users)
+    if trace is None and not logged:
+        return None
+    return Watch(traces, span, trace, message, len(users), logged=logged)
 
 
 class Watch:
@@ -37,20 +47,35 @@ class Watch:
     Args:
         traces: takes the notes.
         span: of the send; None without spans.
-        trace: of the send.
+        trace: of the send; None for one that is only logged.
+        message: its id.
         users: for how many users.
+        logged: whether each step is logged.
     """
 
-    def __init__(self, traces: Traces, span: SendSpan | None, trace: Trace, users: int) -> None:
+    def __init__(
+        self,
+        traces: Traces,
+        span: SendSpan | None,
+        trace: Trace | None,
+        message: str,
+        users: int,
+        *,
+        logged: bool,
+    ) -> None:
         self._traces = traces
         self._span = span
         self._trace = trace
+        self._message = message
         self._users = users
+        self._logged = logged
         self._outcomes: list[str] = []
         self._pushed_at: float | None = None
 
-    def mark(self, parcel: MessageEnvelope) -> TracedEnvelope:
-        """Return `parcel` with the trace in it."""
+    def mark(self, parcel: MessageEnvelope) -> MessageEnvelope:
+        """Return `parcel` with the trace in it, if there is one."""
+        if self._trace is None:
+            return parcel
         fields = {name: getattr(parcel, name) for name in MessageEnvelope.__struct_fields__}
         return TracedEnvelope(**fields, trace=str(self._trace), noted=self._trace.noted)
 
@@ -87,7 +112,10 @@ class Watch:
             self._span.end(self._outcomes, self._pushed_at)
 
     def _note(self, step: Step, detail: str) -> None:
-        self._traces.note(self._trace, step, detail)
+        if self._trace is not None:
+            self._traces.note(self._trace, step, detail)
+        if self._logged:
+            self._traces.log(self._message, step, detail)
 
 
 class WatchedDelivery(Delivery):
@@ -135,9 +163,16 @@ class Arrivals:
 
     def __init__(self, traces: Traces) -> None:
         self._traces = traces
-        self._taken: list[tuple[Trace, float, float, int]] = []
+        self.logs = bool(traces.user)
+        self._taken: list[tuple[MessageEnvelope, float, float, int]] = []
 
-    def taken(self, envelope: TracedEnvelope, began: float, sessions: int) -> None:
+    def wanted(self, envelope: MessageEnvelope) -> bool:
+        """Say whether anybody watches this message."""
+        if type(envelope) is TracedEnvelope:
+            return True
+        return self._traces.concerns(envelope.origin, envelope.users)
+
+    def taken(self, envelope: MessageEnvelope, began: float, sessions: int) -> None:
         """A message was handed to its sessions; `written` tells when they were written to.
 
         Args:
@@ -145,24 +180,31 @@ class Arrivals:
             began: when it was taken, seconds since 1970.
             sessions: how many sessions took it.
         """
-        trace = envelope.watched
         times = f", sent on {envelope.hop} times" if envelope.hop else ""
-        self._traces.note(trace, Step.TAKEN, f"from the inbox{times}")
-        self._taken.append((trace, began, time.time(), sessions))
+        self._note(envelope, Step.TAKEN, f"from the inbox{times}")
+        self._taken.append((envelope, began, time.time(), sessions))
 
     def written(self) -> None:
         """Everything taken since the last call was written."""
         if not self._taken:
             return
         taken, self._taken = self._taken, []
-        now, spans = time.time(), self._traces.spans
-        for trace, began, handed, sessions in taken:
+        now = time.time()
+        for envelope, began, handed, sessions in taken:
             if sessions:
-                self._traces.note(trace, Step.WRITTEN, _counted(sessions))
-            if spans is not None and trace.sampled:
-                spans.told("switchboard take", trace, began, handed)
-                if sessions:
-                    spans.told("switchboard write", trace, handed, now)
+                self._note(envelope, Step.WRITTEN, _counted(sessions))
+            if self._traces.spans is not None and type(envelope) is TracedEnvelope:
+                trace = envelope.watched
+                if trace.sampled:
+                    self._traces.spans.told("switchboard take", trace, began, handed)
+                if trace.sampled and sessions:
+                    self._traces.spans.told("switchboard write", trace, handed, now)
+
+    def _note(self, envelope: MessageEnvelope, step: Step, detail: str) -> None:
+        if type(envelope) is TracedEnvelope:
+            self._traces.note(envelope.watched, step, detail)
+        if self._traces.concerns(envelope.origin, envelope.users):
+            self._traces.log(envelope.id, step, detail)
 
 
 def _counted(sessions: int) -> str:

@@ -2,12 +2,14 @@
 
 import logging
 import sys
+import traceback
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final, TextIO
 
 import structlog
-from structlog.types import EventDict, Processor, WrappedLogger
+from structlog.types import EventDict, ExcInfo, Processor, WrappedLogger
 
+from node.observe.redaction import redact
 from router.settings import LogSettings
 
 _LEVELS: Final[Mapping[str, int]] = {
@@ -30,17 +32,17 @@ def configure(settings: LogSettings, quiet: bool = False) -> None:
     level = logging.CRITICAL if quiet and settings.level != "debug" else _LEVELS[settings.level]
     stamped: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        as_of_now,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     closing: list[Processor]
     if settings.format == "json":
-        closing = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        closing = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(), hide]
     else:
         colors = sys.stderr.isatty()
-        plain = structlog.dev.plain_traceback
-        renderer = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)
-        closing = [escape_controls, renderer]
+        renderer = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=traceback_to)
+        closing = [escape_controls, renderer, hide]
     structlog.configure(
         processors=[*stamped, *closing],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -68,6 +70,27 @@ def escape_controls(_logger: WrappedLogger, _method: str, event: EventDict) -> E
         event: what is logged; the other arguments are what structlog hands to a processor.
     """
     return {k: visible(v) if isinstance(v, str) else v for k, v in event.items()}
+
+
+def as_of_now(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Ask for what changes while it is bound, such as the endpoint; arguments as above."""
+    return {k: v() if callable(v) else v for k, v in event.items()}
+
+
+def hide(_logger: WrappedLogger, _method: str, line: Any) -> str:
+    """Take secrets out of a line, and what `json` leaves as it is; other arguments as above."""
+    return redact(line).replace("\x7f", "\\u007f")
+
+
+def traceback_to(out: TextIO, exc_info: ExcInfo) -> None:
+    """Write a traceback, indented: no line that an error quotes looks like one of the log.
+
+    Args:
+        out: where to.
+        exc_info: of the error.
+    """
+    lines = "".join(traceback.format_exception(*exc_info)).splitlines()
+    out.write("\n".join(f"    {visible(line)}" for line in lines))
 
 
 def visible(text: str) -> str:

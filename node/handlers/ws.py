@@ -169,4 +169,10 @@ class ClientHandler(SocketHandler):
         if session is not None:
             session.gone()
             self._context.expiry.drop(session)
-            _log.info("session closed", user=session.user, session=session.id, code=self.close_code)
+            _log.info(
+                "session closed",
+                user=session.user,
+                session=session.id,
+                code=self.close_code,
+                seconds=round(time.time() - session.since, 1),
+            )

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,9 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
+
+from pydantic import SecretStr
 
 from router.aio import Router
 from router.keys import Keys
@@ -162,7 +165,7 @@ class ProcessCluster:
         given["redis"] = {**given.get("redis", {}), "url": self.url}
         given.get("node", {}).pop("port", None)
         return {
-            f"SWITCHBOARD_{section}__{key}".upper(): str(value)
+            f"SWITCHBOARD_{section}__{key}".upper(): _as_text(value)
             for section, values in given.items()
             for key, value in values.items()
         }
@@ -202,6 +205,13 @@ class ProcessCluster:
         """Return every key of this cluster, sorted."""
         keys = [key.decode() async for key in self.redis.scan_iter(f"{self.prefix}:*", count=1_000)]
         return sorted(keys)
+
+
+def _as_text(value: Any) -> str:
+    """Return a setting as it is written in the environment."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return json.dumps(value) if isinstance(value, list | tuple) else str(value)
 
 
 async def at_once(*nodes: NodeProcess) -> None:

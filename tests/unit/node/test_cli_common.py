@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
+from typing import Literal
 
 import pytest
 import structlog
@@ -95,6 +96,51 @@ class TestLogs:
         logs.configure(LogSettings())
         logging.getLogger("tornado.access").warning("404 GET /")
         assert stderr() == ""
+
+    @pytest.mark.parametrize("format", ["console", "json"])
+    def test_what_is_bound_is_in_every_line_as_it_is_then(
+        self, stderr: Callable[[], str], format: Literal["console", "json"]
+    ) -> None:
+        logs.configure(LogSettings(format=format))
+        epochs = ["n1.a"]
+        with structlog.contextvars.bound_contextvars(node="n1", endpoint=lambda: epochs[-1]):
+            structlog.get_logger().info("ours")
+            epochs.append("n1.b")
+            logging.getLogger("library").warning("theirs")
+        ours, theirs = stderr().splitlines()
+        assert "n1.a" in ours
+        assert "n1.b" in theirs
+
+    @pytest.mark.parametrize("format", ["console", "json"])
+    def test_an_error_cannot_quote_a_line_into_the_log(
+        self, stderr: Callable[[], str], format: Literal["console", "json"]
+    ) -> None:
+        logs.configure(LogSettings(format=format))
+        forged = "2026-01-01T00:00:00Z [info     ] all is well"
+        for log in (structlog.get_logger(), logging.getLogger("library")):
+            try:
+                raise ValueError(f"x\n{forged}\r{forged}\x1b[2J\x7f\u2028{forged}")
+            except ValueError:
+                log.exception("failed")
+        lines = stderr().splitlines()
+        assert not [line for line in lines if line.startswith("2026-01-01")]
+        assert not [line for line in lines if "\x1b" in line or "\x7f" in line]
+        assert len([line for line in lines if not line.startswith("    ")]) == 2
+
+    @pytest.mark.parametrize("format", ["console", "json"])
+    def test_a_secret_that_a_library_quotes_is_hidden(
+        self, stderr: Callable[[], str], format: Literal["console", "json"]
+    ) -> None:
+        logs.configure(LogSettings(format=format))
+        logging.getLogger("library").error("GET /ws?token=s3cret-token from %s", "10.0.0.1")
+        try:
+            raise ValueError("rediss://:s3cret@store:6379/0")
+        except ValueError:
+            structlog.get_logger().exception("failed")
+        said = stderr()
+        assert "s3cret" not in said
+        assert "store:6379" in said
+        assert "10.0.0.1" in said
 
     def test_nothing_logged_steers_a_terminal(self, stderr: Callable[[], str]) -> None:
         logs.configure(LogSettings())
