@@ -6,9 +6,12 @@ import tornado.web
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
+from node.certificates import Certificates
+from node.peers import url_of
 from node.proxies import Proxies, ThroughProxies
 from router.errors import ServerFailed
-from router.settings import ApiSettings, NodeSettings
+from router.service import Services
+from router.settings import ApiSettings, NodeSettings, TlsSettings
 
 # Requests are small but for a list of recipients; sockets have a limit of their own.
 _HEADER_BYTES: Final = 16_384
@@ -20,11 +23,18 @@ class Listening:
     Args:
         settings: of the node.
         api: of the API, which may have a port of its own.
+        tls: the certificate that is shown; none for plain HTTP.
+        services: gets the loop that looks after the certificate.
     """
 
-    def __init__(self, settings: NodeSettings, api: ApiSettings) -> None:
+    def __init__(
+        self, settings: NodeSettings, api: ApiSettings, tls: TlsSettings, services: Services
+    ) -> None:
         self._settings = settings
         self._api = api
+        self._tls = tls
+        self._services = services
+        self._certificates: Certificates | None = None
         self._proxies = Proxies(settings.trusted_proxies)
         self._servers: list[HTTPServer] = []
         self.address = f"{settings.host}:{settings.port}"
@@ -38,7 +48,8 @@ class Listening:
             max_body_bytes: of a request.
 
         Raises:
-            ServerFailed: the port is taken, or the address is not this machine's.
+            ServerFailed: the port is taken, the address is not this machine's, or the certificate
+                cannot be used.
         """
         wanted = self._settings
         self.address = self._serve(app, wanted.host, wanted.port, "node.port", max_body_bytes)
@@ -56,6 +67,7 @@ class Listening:
     def _serve(
         self, app: tornado.web.Application, host: str, port: int, setting: str, max_body_bytes: int
     ) -> str:
+        certificates = self._look_after_certificates()
         try:
             sockets = bind_sockets(port, host)
         except OSError as exc:
@@ -63,11 +75,31 @@ class Listening:
                 f"cannot listen on {host}:{port}: {exc.strerror}; choose another {setting}"
             ) from exc
         options: dict[str, Any] = {"max_header_size": _HEADER_BYTES}
+        if certificates is not None:
+            options["ssl_options"] = certificates.context
         served = ThroughProxies(app, self._proxies)
         server = HTTPServer(served, max_body_size=max_body_bytes, **options)
+        if certificates is not None:
+            certificates.serve(server)
         server.add_sockets(sockets)
         self._servers.append(server)
         return f"{host}:{sockets[0].getsockname()[1]}"
+
+    def _look_after_certificates(self) -> Certificates | None:
+        if self._certificates is None and self._tls.certificate_file:
+            self._certificates = Certificates(self._tls, self._services)
+            self._certificates.start()
+        return self._certificates
+
+    @property
+    def url(self) -> str:
+        """Return where its pages are."""
+        return url_of(self.address, secure=bool(self._tls.certificate_file))
+
+    def reload_certificate(self) -> None:
+        """Load the certificate again, if there is one; one that cannot be used changes nothing."""
+        if self._certificates is not None:
+            self._certificates.reload()
 
     def refuse_new(self) -> None:
         """Take no more connections; those that are there go on."""
@@ -76,6 +108,8 @@ class Listening:
 
     async def close(self) -> None:
         """Take no more connections and close those of HTTP; WebSockets are for their sessions."""
+        if self._certificates is not None:
+            await self._certificates.stop()
         self.refuse_new()
         for server in self._servers:
             await server.close_all_connections()

@@ -67,7 +67,6 @@ class Node:
         on_drain: Callable[[], None] | None = None,
     ) -> None:
         self._settings = settings
-        self._listening = Listening(settings.node, settings.api)
         self.hub: Hub[ClientSession] = Hub()
         self.member = Member(
             settings,
@@ -76,6 +75,7 @@ class Node:
             on_epoch=self._fenced,
             on_store_back=self._store_back,
         )
+        self.listening = Listening(settings.node, settings.api, settings.tls, self.member.services)
         self.router = Router(self.member, settings.node.name)
         self.counts = self.member.counts
         self.gate = choose(settings.auth, authenticate, settings.api, self.counts)
@@ -105,12 +105,12 @@ class Node:
     @property
     def address(self) -> str:
         """Return where it listens: host, colon, port."""
-        return self._listening.address
+        return self.listening.address
 
     @property
     def api_address(self) -> str:
         """Return where the API listens: host, colon, port; "" where the rest does."""
-        return self._listening.api_address
+        return self.listening.api_address
 
     def _make_sockets(self, gate: Gate) -> WebSocketContext:
         return WebSocketContext(
@@ -146,7 +146,7 @@ class Node:
     def _watch_over(self) -> None:
         """Make what looks after this node from within, and what ends it in order."""
         member, wanted = self.member, self._settings.node
-        peers = Peers(member.leases, lambda: member.endpoint.id)
+        peers = Peers(member.leases, lambda: member.endpoint.id, self._settings.tls)
         self.canary = Canary(member)
         self.isolation = Isolation(member, self.hub, peers, wanted.isolated_s)
         self.expiry = Expiry(self.gate, self._settings.auth.leeway_s, member.services, self.counts)
@@ -220,9 +220,10 @@ class Node:
         """Serve HTTP and WebSockets at `node.host`, `node.port`.
 
         Raises:
-            ServerFailed: the port is taken, or the address is not this machine's.
+            ServerFailed: the port is taken, the address is not this machine's, or the certificate
+                cannot be used.
         """
-        self._listening.start(self._served.public(), api.MAX_BODY_BYTES)
+        self.listening.start(self._served.public(), api.MAX_BODY_BYTES)
         self.listen_api()
 
     def listen_api(self) -> None:
@@ -235,7 +236,7 @@ class Node:
         """
         apart = self._served.apart()
         if apart is not None:
-            self._listening.start_api(apart, api.MAX_BODY_BYTES)
+            self.listening.start_api(apart, api.MAX_BODY_BYTES)
 
     def not_ready(self) -> str | None:
         """Return why no new session should come here; None when they may."""
@@ -249,7 +250,7 @@ class Node:
         """
         await self.canary.stop()
         await self.isolation.stop()
-        await self.drain.run(self._listening.refuse_new, all_leave=all_leave)
+        await self.drain.run(self.listening.refuse_new, all_leave=all_leave)
         await self.rescuer.stop()  # again, for a drain that ran out of time
         await self.replays.stop()
         await self.presence.stop(0.0)
@@ -262,7 +263,7 @@ class Node:
 
     async def close_server(self) -> None:
         """Stop listening and close what HTTP connections are left."""
-        await self._listening.close()
+        await self.listening.close()
 
     def _welcome(self, session: ClientSession) -> OutFrame:
         return Welcome(

@@ -2,12 +2,15 @@
 
 import asyncio
 import random
+import ssl
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
+from node.certificates import peer_context
 from router.model import EndpointId
+from router.settings import TlsSettings
 from router.store.lease import Leases
 
 _CONNECT_S: Final = 2.0
@@ -15,11 +18,12 @@ _ANSWER_S: Final = 5.0
 _ASKED: Final = 3
 
 
-async def readiness(url: str) -> bool | None:
+async def readiness(url: str, trust: ssl.SSLContext | None = None) -> bool | None:
     """Ask a node whether it would take sessions now.
 
     Args:
         url: its address, with a slash at the end.
+        trust: whose certificate is believed; None for what the system thinks.
 
     Returns:
         Its answer; None when nobody answers.
@@ -30,16 +34,23 @@ async def readiness(url: str) -> bool | None:
             raise_error=False,
             connect_timeout=_CONNECT_S,
             request_timeout=_ANSWER_S,
+            ssl_options=trust,
         )
-    except (HTTPClientError, OSError):
+    except (HTTPClientError, OSError):  # what is wrong with a certificate is an OSError, too
         return None
     return None if answer.code == 599 else answer.code == 200
 
 
-def url_of(address: str) -> str:
-    """Return the URL of a node's page from the `host:port` of its lease."""
+def url_of(address: str, *, secure: bool) -> str:
+    """Return the URL of a node's page from the `host:port` of its lease.
+
+    Args:
+        address: host, colon, port.
+        secure: whether nodes speak TLS.
+    """
     host, _, port = address.rpartition(":")
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    scheme = "https" if secure else "http"
+    return f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
 
 
 def better_there(answers: Sequence[bool | None]) -> bool | None:
@@ -65,9 +76,13 @@ class Peers:
     Args:
         leases: the endpoints in the store.
         own: returns this node's endpoint.
+        tls: of this node; the others have TLS if it has.
     """
 
-    def __init__(self, leases: Leases, own: Callable[[], EndpointId | None]) -> None:
+    def __init__(
+        self, leases: Leases, own: Callable[[], EndpointId | None], tls: TlsSettings
+    ) -> None:
+        self._tls = tls
         self._leases = leases
         self._own = own
         self._addresses: list[str] = []
@@ -98,4 +113,6 @@ class Peers:
     async def better_there(self) -> bool | None:
         """Ask some of the nodes last seen, without the store; see `better_there` above."""
         asked = random.sample(self._addresses, min(_ASKED, len(self._addresses)))
-        return better_there(await asyncio.gather(*(readiness(url_of(each)) for each in asked)))
+        trust = peer_context(self._tls)
+        urls = [url_of(address, secure=trust is not None) for address in asked]
+        return better_there(await asyncio.gather(*(readiness(url, trust) for url in urls)))

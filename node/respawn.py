@@ -23,21 +23,25 @@ class NodePlan:
         host: the address it listens on.
         port: the port it listens on.
         api_port: of its API, if that has one of its own; else 0.
+        secure: whether it speaks TLS.
     """
 
     name: str
     host: str
     port: int
     api_port: int = 0
+    secure: bool = False
 
     @property
     def url(self) -> str:
         """Return where its page is."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}/"
+        return f"{'https' if self.secure else 'http'}://{host}:{self.port}/"
 
 
-def plan_nodes(count: int, host: str, port: int, api_port: int = 0) -> list[NodePlan]:
+def plan_nodes(
+    count: int, host: str, port: int, api_port: int = 0, *, secure: bool = False
+) -> list[NodePlan]:
     """Return `count` nodes on consecutive ports.
 
     Args:
@@ -45,6 +49,7 @@ def plan_nodes(count: int, host: str, port: int, api_port: int = 0) -> list[Node
         host: the address they listen on.
         port: the first port.
         api_port: the first of their APIs, if those have ports of their own; else 0.
+        secure: whether they speak TLS.
 
     Raises:
         InvalidRequest: there are not that many ports, or one would be used twice.
@@ -57,7 +62,7 @@ def plan_nodes(count: int, host: str, port: int, api_port: int = 0) -> list[Node
             "port", f"{count} nodes from {port} on would need ports of api.port {api_port}, too"
         )
     return [
-        NodePlan(f"n{index + 1}", host, port + index, api_port and api_port + index)
+        NodePlan(f"n{index + 1}", host, port + index, api_port and api_port + index, secure)
         for index in range(count)
     ]
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -41,15 +42,23 @@ async def _open(node: Node, wait_s: float, stop: asyncio.Event) -> bool:
 
 
 class _Signals:
-    """The first signal begins the drain, unless an order has; the second one ends it at once."""
+    """The first signal begins the drain, unless an order has; the second one ends it at once.
+
+    SIGHUP makes the node read again what may change.
+    """
 
     def __init__(self) -> None:
         self.stop = asyncio.Event()
         self.all_leave = False
         self._came_before = False
+        self.on_reload: Callable[[], None] = lambda: None  # before the node is up, do nothing
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, ALL_LEAVE):
             loop.add_signal_handler(number, self._came, number)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _reload(self) -> None:
+        self.on_reload()
 
     def _came(self, number: signal.Signals) -> None:
         self.all_leave = self.all_leave or number is ALL_LEAVE
@@ -91,8 +100,9 @@ async def serve(settings: Settings, url: str, wait_s: float = 0.0) -> int:
             await node.close_server()
     if not opened:
         return 0
+    signals.on_reload = node.listening.reload_certificate
     apart = {"api": node.api_address} if settings.api.apart else {}
-    _log.info("node is up", node=settings.node.name, address=node.address, **apart)
+    _log.info("node is up", address=node.listening.url, **apart)
     await stop.wait()
     _log.info("node is draining")
     await node.stop(all_leave=signals.all_leave)

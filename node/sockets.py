@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketHandler, WebSocketProtocol, WebSocketProtocol13
 
-from node.streams import TransportStream, adopt
+from node.streams import Stream, adopt
 
 _TEXT: Final = 0x81
 _BINARY: Final = 0x82
@@ -48,7 +48,7 @@ class Socket:
 
     __slots__ = ("_handler", "_stream", "write")
 
-    def __init__(self, handler: WebSocketHandler, stream: TransportStream) -> None:
+    def __init__(self, handler: WebSocketHandler, stream: Stream) -> None:
         self._handler = handler
         self._stream = stream
         # Writes whole frames; never waits, and on a closed socket does nothing.

@@ -9,10 +9,11 @@ all the time and hands over what has come; Tornado's own frame parser reads from
 import asyncio
 import contextlib
 import socket
+from collections.abc import Awaitable
 from typing import Any, Final, cast
 
 from tornado.ioloop import IOLoop
-from tornado.iostream import IOStream, StreamClosedError
+from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 
 # A peer that takes nothing must not keep a closing connection, and what waits for it, for ever.
 _LINGER_S: Final = 5.0
@@ -166,16 +167,109 @@ class TransportStream(asyncio.Protocol):
         """Do nothing: asyncio sets TCP_NODELAY on every transport."""
 
 
-async def adopt(stream: IOStream, max_frame_bytes: int) -> TransportStream:
+class SecureStream:
+    """The same interface over Tornado's own TLS stream, which no asyncio transport can take over.
+
+    Args:
+        stream: open, its handshake done.
+    """
+
+    def __init__(self, stream: SSLIOStream) -> None:
+        self.io_loop = stream.io_loop
+        self._stream: Any = stream
+        self._closing = False
+        self._linger: asyncio.TimerHandle | None = None
+
+    def read_bytes(self, count: int, partial: bool = False) -> "Awaitable[bytes]":
+        """Return exactly `count` bytes, or with `partial` at least one and at most `count`.
+
+        Raises:
+            StreamClosedError: the connection ended before.
+        """
+        return cast("Awaitable[bytes]", self._stream.read_bytes(count, partial=partial))
+
+    def write(self, data: bytes) -> "asyncio.Future[None]":
+        """Write `data`; the future is done when the operating system has taken it.
+
+        Raises:
+            StreamClosedError: the connection has ended.
+        """
+        if self._closing:
+            raise StreamClosedError
+        return cast("asyncio.Future[None]", self._stream.write(data))
+
+    def send(self, data: bytes) -> None:
+        """Write `data`; on a closed stream do nothing."""
+        if not self._closing:
+            with contextlib.suppress(StreamClosedError):
+                self._stream.write(data)  # Tornado looks at what becomes of it
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Return how many bytes the operating system has not taken yet."""
+        # Not part of IOStream's interface, but of how it has kept them since Tornado 5.
+        return 0 if self._closing else len(self._stream._write_buffer)  # noqa: SLF001
+
+    def closed(self) -> bool:
+        """Say whether the connection has ended, or is about to."""
+        return self._closing or self._stream.closed()
+
+    def close(self) -> None:
+        """Write what waits, then end the connection; without mercy after five seconds."""
+        if self.closed():
+            return
+        waits = self._stream.write(b"")
+        self._closing = True
+        loop = asyncio.get_running_loop()
+        self._linger = loop.call_later(_LINGER_S, self._stream.close)
+        waits.add_done_callback(self._written)
+
+    def _written(self, _: object) -> None:
+        assert self._linger is not None
+        self._linger.cancel()
+        self._stream.close()
+
+    async def linger(self) -> None:
+        """Write what waits and the end behind it; read until the peer ends, or five seconds long.
+
+        See `TransportStream.linger`.
+        """
+        if self.closed():
+            return
+        with contextlib.suppress(StreamClosedError, TimeoutError, OSError):
+            async with asyncio.timeout(_LINGER_S):
+                await self._stream.write(b"")
+                # Of the connection under TLS: the TLS socket's own shutdown ends reading, too.
+                socket.socket.shutdown(self._stream.socket, socket.SHUT_WR)
+                while True:
+                    await self._stream.read_bytes(_READ_AHEAD_BYTES, partial=True)
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._closing = True
+        self._stream.close()
+
+    def set_nodelay(self, value: bool) -> None:
+        """See `IOStream.set_nodelay`."""
+        self._stream.set_nodelay(value)
+
+
+Stream = TransportStream | SecureStream
+
+
+async def adopt(stream: IOStream, max_frame_bytes: int) -> Stream:
     """Take a connection over from Tornado's stream.
 
     Args:
-        stream: detached from its HTTP connection, plain TCP.
+        stream: detached from its HTTP connection.
         max_frame_bytes: see `TransportStream`.
 
     Raises:
         StreamClosedError: the connection has ended.
     """
+    if isinstance(stream, SSLIOStream):
+        stream.set_nodelay(True)
+        return SecureStream(stream)
     ahead = cast("asyncio.Future[bytes]", stream.read_bytes(_DETACH_BYTES, partial=True))
     first = ahead.result() if ahead.done() else b""
     connection: socket.socket = stream.socket.dup()

@@ -8,14 +8,17 @@ import asyncio
 import random
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from node.certificates import peer_context
 from node.peers import readiness
 from node.respawn import ALL_LEAVE, NodePlan, backoff_s, failures_after, how_it_ended
 from router.errors import ServerFailed
+from router.settings import TlsSettings
 from router.store.embedded import EmbeddedServer
 
 READY_S: Final = 30.0
@@ -75,6 +78,7 @@ class Supervisor:
         drain_s: how long a node may take to leave, seconds.
         say: takes one line for the user.
         ready: called once with the process ids, in the order of `plans`, when all nodes serve.
+        tls: of the nodes; None for none.
     """
 
     def __init__(
@@ -86,7 +90,9 @@ class Supervisor:
         drain_s: float,
         say: Callable[[str], None],
         ready: Callable[[list[int]], None],
+        tls: TlsSettings | None = None,
     ) -> None:
+        self._tls = tls or TlsSettings()
         self._plans = plans
         self._command = command
         self._environment = environment
@@ -190,7 +196,7 @@ class Supervisor:
         try:
             async with asyncio.timeout(READY_S):
                 for plan in self._plans:
-                    while not await is_ready(plan.url):
+                    while not await is_ready(plan.url, peer_context(self._tls)):
                         await asyncio.sleep(_LOOK_EVERY_S)
         except TimeoutError:
             late = f"node {plan.name} was not ready within {READY_S:g} s"
@@ -224,7 +230,9 @@ class Supervisor:
             process.kill()
         try:
             async with asyncio.timeout(READY_S):
-                while self._processes[plan.name] is process or not await is_ready(plan.url):
+                while self._processes[plan.name] is process or not await is_ready(
+                    plan.url, peer_context(self._tls)
+                ):
                     await asyncio.sleep(_LOOK_EVERY_S)
         except TimeoutError:
             return False
@@ -287,6 +295,6 @@ class Supervisor:
                 process.send_signal(number)
 
 
-async def is_ready(url: str) -> bool:
-    """Say whether the node at `url` would take sessions now."""
-    return await readiness(url) is True
+async def is_ready(url: str, trust: ssl.SSLContext | None = None) -> bool:
+    """Say whether the node at `url` would take sessions now; see `readiness`."""
+    return await readiness(url, trust) is True

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from node.certificates import server_context
 from node.cli.common import (
     ConfigOption,
     Invocation,
@@ -50,7 +51,12 @@ def up(
     """
     invocation = begin(config, redis, as_json, {"node": {"port": port}}, quiet=False)
     settings = invocation.settings
-    plans = plan_nodes(nodes, settings.node.host, settings.node.port, settings.api.port)
+    secure = bool(settings.tls.certificate_file)
+    if secure:
+        server_context(settings.tls)  # what is wrong with it is told once, and not by every node
+    plans = plan_nodes(
+        nodes, settings.node.host, settings.node.port, settings.api.port, secure=secure
+    )
     check_ports(plans)
     with ExitStack() as stack:
         store = None
@@ -67,6 +73,7 @@ def up(
             drain_s=settings.node.drain_s,
             say=say,
             ready=lambda pids: _show_ready(invocation, plans, pids, store),
+            tls=settings.tls,
         )
         asyncio.run(supervisor.run())
 

@@ -14,7 +14,7 @@ _WEB: Final = Path(__file__).resolve().parent.parent / "web"
 # The page talks to its own node over HTTP, and opens its WebSocket to any node of this machine:
 # every port is allowed, but only loopback. (A CSP source cannot name an IPv6 address; a page
 # served from [::1] reaches its own node by 'self'.)
-_CONNECT: Final = "'self' ws://127.0.0.1:* ws://localhost:*"
+_CONNECT: Final = "'self' ws://127.0.0.1:* ws://localhost:* wss://127.0.0.1:* wss://localhost:*"
 
 # The operator's page talks to the node it came from, and to nothing else: its key goes nowhere.
 # The charts need no exception: plotly.js would put two <style> elements into the page, but leaves

@@ -7,7 +7,7 @@ from router.settings.api import ApiSettings
 from router.settings.auth import AuthSettings
 from router.settings.every import Settings
 from router.settings.loading import load
-from router.settings.node import LogSettings, NodeSettings
+from router.settings.node import LogSettings, NodeSettings, TlsSettings
 from router.settings.section import is_loopback, normal_origin
 from router.settings.store import (
     EMBEDDED,
@@ -32,6 +32,7 @@ __all__ = [
     "RedisSettings",
     "RegistrySettings",
     "Settings",
+    "TlsSettings",
     "is_loopback",
     "load",
     "normal_origin",

@@ -5,7 +5,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from router.settings.api import ApiSettings
 from router.settings.auth import AuthSettings
-from router.settings.node import LogSettings, NodeSettings
+from router.settings.node import LogSettings, NodeSettings, TlsSettings
 from router.settings.section import is_loopback
 from router.settings.store import (
     DeliverySettings,
@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     mailbox: MailboxSettings = MailboxSettings()
     delivery: DeliverySettings = DeliverySettings()
     node: NodeSettings = NodeSettings()
+    tls: TlsSettings = TlsSettings()
     auth: AuthSettings = AuthSettings()
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()

@@ -15,6 +15,7 @@ from router.settings.every import Settings
 # Settings that name files and folders.
 _PATHS: Final = {
     "redis": ("data_dir", "ca_file", "certificate_file", "key_file"),
+    "tls": ("certificate_file", "key_file"),
     "auth": ("secret_file", "key_file", "jwks_file"),
     "api": ("keys_file",),
 }

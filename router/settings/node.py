@@ -3,7 +3,7 @@
 import ipaddress
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from router.settings.section import Count, Seconds, Section
 
@@ -31,6 +31,19 @@ class NodeSettings(Section):
     drain_s: Seconds = 30.0
     isolated_s: Seconds = 15.0
     metrics: bool = True
+
+
+class TlsSettings(Section):
+    """What the servers of a node show; without a certificate they speak plain HTTP."""
+
+    certificate_file: str = ""
+    key_file: str = ""
+
+    @model_validator(mode="after")
+    def _key_has_certificate(self) -> "TlsSettings":
+        if self.key_file and not self.certificate_file:
+            raise ValueError("tls.key_file is set without tls.certificate_file: set both")
+        return self
 
 
 class LogSettings(Section):

@@ -44,7 +44,7 @@ function arrive(user, address) {
   const urlFor = (situation) => {
     const near = registry.nodes.filter((node) => reachable(node.address, location.host));
     self.target = chooseAddress(near, self.wanted, situation);
-    return `ws://${self.target}/ws`;
+    return `${location.protocol === "https:" ? "wss" : "ws"}://${self.target}/ws`;
   };
   client = connect(urlFor, { user, device: "web" });
   client.on("state", stateChanged);

@@ -15,6 +15,8 @@ from node.handlers import pages
 _WEB = Path(pages.__file__).parent.parent / "web"
 _STATIC = _WEB / "static"
 
+_HERE = ("127.0.0.1", "localhost")
+
 
 class PagesTest(AsyncHTTPTestCase):
     def get_app(self) -> Application:
@@ -99,7 +101,8 @@ class PagesTest(AsyncHTTPTestCase):
     def test_the_page_may_open_websockets_on_this_machine_only(self) -> None:
         policy = self.get("/").headers["Content-Security-Policy"]
         [connect] = re.findall(r"connect-src ([^;]*)", policy)
-        assert connect.split() == ["'self'", "ws://127.0.0.1:*", "ws://localhost:*"]
+        here = [f"{scheme}://{host}:*" for scheme in ("ws", "wss") for host in _HERE]
+        assert connect.split() == ["'self'", *here]
 
     def test_the_pages_hold_to_their_own_policy(self) -> None:
         for name in ("index.html", "dashboard.html"):

@@ -8,6 +8,7 @@ from tornado.web import RequestHandler
 
 from node.peers import Peers, better_there, readiness, url_of
 from router.model import EndpointId
+from router.settings import TlsSettings
 from router.store.embedded import EmbeddedServer
 from tests.support.cluster import Cluster, endpoint_of
 from tests.support.serving import serving
@@ -25,7 +26,7 @@ class Says(RequestHandler):
 @pytest.mark.parametrize(("status", "expected"), [(200, True), (503, False), (404, False)])
 async def test_a_node_is_asked_whether_it_takes_sessions(status: int, expected: bool) -> None:
     async with serving([("/readyz", Says, {"status": status})]) as address:
-        assert await readiness(url_of(address)) is expected
+        assert await readiness(url_of(address, secure=False)) is expected
 
 
 async def test_nobody_there_is_no_answer() -> None:
@@ -35,11 +36,15 @@ async def test_nobody_there_is_no_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "url"),
-    [("127.0.0.1:8001", "http://127.0.0.1:8001/"), ("::1:8001", "http://[::1]:8001/")],
+    ("address", "secure", "url"),
+    [
+        ("127.0.0.1:8001", False, "http://127.0.0.1:8001/"),
+        ("::1:8001", False, "http://[::1]:8001/"),
+        ("::1:8001", True, "https://[::1]:8001/"),
+    ],
 )
-def test_an_address_becomes_a_url(address: str, url: str) -> None:
-    assert url_of(address) == url
+def test_an_address_becomes_a_url(address: str, secure: bool, url: str) -> None:
+    assert url_of(address, secure=secure) == url
 
 
 @pytest.mark.parametrize(
@@ -63,7 +68,7 @@ async def test_neither_we_nor_those_who_leave_nor_senders_count(store: EmbeddedS
     async with Cluster(store.address.url, nodes=2) as cluster, cluster.router() as router:
         await router.join()
         first, second = cluster.nodes
-        peers = Peers(router.member.leases, lambda: endpoint_of(first))
+        peers = Peers(router.member.leases, lambda: endpoint_of(first), TlsSettings())
         assert await peers.look()
         second.drain.begun = True
         second.member.endpoint.check_now()
@@ -76,7 +81,7 @@ async def test_neither_we_nor_those_who_leave_nor_senders_count(store: EmbeddedS
 
 async def test_those_last_seen_are_asked_when_the_store_is_away(store: EmbeddedServer) -> None:
     async with Cluster(store.address.url, nodes=1) as cluster, cluster.router() as router:
-        peers = Peers(router.member.leases, lambda: EndpointId("nobody"))
+        peers = Peers(router.member.leases, lambda: EndpointId("nobody"), TlsSettings())
         assert not await peers.better_there()
         assert await peers.look()
         assert await peers.better_there()
@@ -86,7 +91,7 @@ async def test_those_last_seen_are_asked_when_the_store_is_away(store: EmbeddedS
 
 async def test_a_look_at_some_is_a_look_at_so_many(store: EmbeddedServer) -> None:
     async with Cluster(store.address.url, nodes=3) as cluster, cluster.router() as router:
-        peers = Peers(router.member.leases, lambda: EndpointId("nobody"))
+        peers = Peers(router.member.leases, lambda: EndpointId("nobody"), TlsSettings())
         assert await peers.look(2)
         assert len(peers._addresses) == 2
         assert await peers.look()

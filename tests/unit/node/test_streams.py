@@ -47,6 +47,7 @@ def connected() -> tuple[socket.socket, socket.socket]:
 async def pair() -> AsyncIterator[Pair]:
     ours, theirs = connected()
     stream = await adopt(IOStream(ours), MAX_FRAME_BYTES)
+    assert isinstance(stream, TransportStream)
     yield Pair(stream, theirs)
     theirs.close()
     stream.abort()
