@@ -19,6 +19,7 @@ from router.service import Services
 
 PROTOCOL: Final = "switchboard.dashboard.v1.json"
 _EVERY_S: Final = 1.0
+_NO_MORE: Final = Disconnect(4401, "the key does not count any more", reconnect=False)
 
 
 class Trouble(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
@@ -34,10 +35,14 @@ class Viewer:
     Args:
         socket: where its frames go.
         max_waiting_bytes: bound on what waits to be taken by it.
+        may_look: raises when it may look no more.
     """
 
-    def __init__(self, socket: Socket, max_waiting_bytes: int) -> None:
+    def __init__(
+        self, socket: Socket, max_waiting_bytes: int, may_look: Callable[[], None]
+    ) -> None:
         self._socket = socket
+        self._may_look = may_look
         self._outgoing = Outgoing(socket, max_waiting_bytes)
         self.heard = True
         self.closed = False
@@ -52,11 +57,16 @@ class Viewer:
             self.close(SLOW)
 
     def check(self) -> None:
-        """Ping it; end one that has not answered since the last time."""
+        """Ping it; end one that has not answered since the last time, or may look no more."""
         if not self.heard:
             self.closed = True
             self._socket.abort()
         elif not self.closed:
+            try:
+                self._may_look()
+            except SwitchboardError:
+                self.close(_NO_MORE)
+                return
             self.heard = False
             self._socket.write(ping_frame(b""))
 

@@ -1,6 +1,7 @@
 """The nodes as the registry knows them, and as they answer; what the dead have left."""
 
 import asyncio
+import ssl
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -9,10 +10,12 @@ from typing import Final, NamedTuple
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
+from node.certificates import peer_context
 from node.checks.finding import Finding, fail, ok, warn
 from node.peers import url_of
 from router.keys import Keys
 from router.model import Endpoint, EndpointId, endpoint_name
+from router.settings import Settings
 from router.store.lease import Leases
 from router.store.link import Link
 
@@ -36,13 +39,19 @@ class Answer(NamedTuple):
     ahead_s: float = 0.0
 
 
-async def ask(address: str) -> Answer:
-    """Ask the node at `host:port` whether it is ready."""
+async def ask(address: str, trust: ssl.SSLContext | None = None) -> Answer:
+    """Ask a node whether it is ready.
+
+    Args:
+        address: host, colon, port.
+        trust: whose certificate is believed; None where nodes speak no TLS.
+    """
     try:
         began = time.time()
         answer = await AsyncHTTPClient().fetch(
-            f"{url_of(address)}readyz",
+            f"{url_of(address, secure=trust is not None)}readyz",
             raise_error=False,
+            ssl_options=trust,
             connect_timeout=_ANSWER_S,
             request_timeout=_ANSWER_S,
         )
@@ -127,7 +136,7 @@ def answered(node: Endpoint, answer: Answer) -> Iterator[Finding]:
 
 
 async def everything(
-    link: Link, keys: Keys, known: Leases, most_waiting: int
+    link: Link, keys: Keys, known: Leases, settings: Settings
 ) -> AsyncIterator[Finding]:
     """Look at all of it.
 
@@ -135,7 +144,7 @@ async def everything(
         link: open.
         keys: of the cluster.
         known: the endpoints.
-        most_waiting: `inbox.max_length`.
+        settings: of the cluster.
 
     Raises:
         Unavailable, StoreRefused: the store went away, or holds something else under our names.
@@ -143,15 +152,19 @@ async def everything(
     listed = await known.ids()
     endpoints = await known.describe(listed)
     nodes = [endpoint for endpoint in endpoints if endpoint.role == "node"]
-    found = [*leases(nodes), *inboxes(nodes, most_waiting), *leftovers(listed, endpoints)]
-    for finding in found:
+    waiting = inboxes(nodes, settings.inbox.max_length)
+    for finding in (*leases(nodes), *waiting, *leftovers(listed, endpoints)):
         yield finding
     dead = int(await link.command("LLEN", keys.dead))
     if dead:
         mend = f"see them with LRANGE {keys.dead} 0 -1; remove them with DEL {keys.dead}"
         yield warn("dead letters", f"{dead:,} envelopes could not be used", mend)
     alive = [node for node in nodes if node.state in ("live", "draining")][:_MOST_ASKED]
-    answers = await asyncio.gather(*(ask(node.address) for node in alive))
+    try:
+        trust = peer_context(settings.tls)
+    except OSError:  # ssl.SSLError is one; the checks of certificates say why
+        return
+    answers = await asyncio.gather(*(ask(node.address, trust) for node in alive))
     for node, answer in zip(alive, answers, strict=True):
         for finding in answered(node, answer):
             yield finding

@@ -18,8 +18,8 @@ _GUEST: Final = "guest"  # the broker's own, known to everybody
 _DISTINCT: Final = 10  # characters; a random secret of 32 has more
 _WORDS: Final = re.compile("secret|password|change.?me|example|test|12345|qwert", re.IGNORECASE)
 _ANYBODYS: Final = stat.S_IRWXG | stat.S_IRWXO
-# Of the files that settings name, those that nobody else may read.
-_PRIVATE: Final = frozenset({"auth.secret_file", "redis.key_file", "tls.key_file"})
+_SECRET_FILES: Final = ("secret_file", "key_file")
+_PUBLIC: Final = "auth.key_file"  # checks what others sign
 
 
 def environment(names: Iterable[str], settings: Settings) -> Iterator[Finding]:
@@ -49,6 +49,11 @@ def exposure(settings: Settings) -> Iterator[Finding]:
         yield warn("who may connect", "in auth.mode dev everybody on this machine is anybody", mend)
     else:
         yield ok("who may connect", f"users are known by auth.mode {settings.auth.mode}")
+    node = settings.node
+    plain = not settings.tls.certificate_file and not node.trusted_proxies
+    if plain and not is_loopback(node.host):
+        mend = "set tls.certificate_file and tls.key_file, or node.trusted_proxies for a proxy's"
+        yield warn("tls", f"{node.host} is on the network: tokens travel readable", mend)
     for check, url in _addresses(settings):
         yield from _address(check, url)
 
@@ -121,7 +126,8 @@ def files(settings: Settings, config: Path | None) -> Iterator[Finding]:
         except OSError as exc:
             yield fail(name, f"{path} cannot be read: {exc.strerror}", "name a file that can")
             continue
-        yield from _mode(name, path, _ANYBODYS if name in _PRIVATE else stat.S_IWOTH)
+        secret = name.endswith(_SECRET_FILES) and name != _PUBLIC
+        yield from _mode(name, path, _ANYBODYS if secret else stat.S_IWOTH)
 
 
 def named_files(settings: Settings) -> list[tuple[str, Path]]:

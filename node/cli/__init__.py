@@ -24,7 +24,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for group in (cluster, messages, registry, key, watch, doctor):  # a new file of commands is one name
+# A new file of commands is one name here.
+for group in (cluster, messages, registry, key, watch, doctor):
     group.add(app)
 
 

@@ -82,7 +82,7 @@ async def _look_at_store(settings: Settings) -> AsyncIterator[Finding]:
         async for finding in store.everything(link, keys, settings.redis.url):
             yield finding
         known = Leases(link, keys, settings.lease)
-        async for finding in cluster.everything(link, keys, known, settings.inbox.max_length):
+        async for finding in cluster.everything(link, keys, known, settings):
             yield finding
     except SwitchboardError as exc:
         yield _refused(exc, settings)

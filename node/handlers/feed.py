@@ -70,9 +70,15 @@ class FeedHandler(SocketHandler):
 
     def opened(self, socket: Socket) -> None:
         """The handshake is done: show it the cluster."""
-        viewer = self._viewer = Viewer(socket, self._context.max_waiting_bytes)
+        viewer = Viewer(socket, self._context.max_waiting_bytes, self._may_still_look)
+        self._viewer = viewer
         self._context.feed.join(viewer)
         _log.info("dashboard opened", address=str(self.request.remote_ip))
+
+    def _may_still_look(self) -> None:
+        # A key that was taken away is good for nothing. Asked for less than at the door: what is
+        # done as an admin is logged, and this is done again and again.
+        self._context.gate.authorize(self.request, Scope.READ)
 
     def on_message(self, message: str | bytes) -> None:
         """Note that it is there."""

@@ -9,7 +9,7 @@ import pytest
 from node import feed as feed_module
 from node.feed import Feed, Viewer
 from node.sockets import Socket
-from router.errors import Unavailable
+from router.errors import Unauthenticated, Unavailable
 from router.model import Endpoint
 from router.service import Services
 from tests.support.sessions import RecordingSocket
@@ -35,8 +35,13 @@ class Page:
 
     def __init__(self, max_waiting_bytes: int = 10_000) -> None:
         self.socket = RecordingSocket()
-        self.viewer = Viewer(cast(Socket, self.socket), max_waiting_bytes)
+        self.viewer = Viewer(cast(Socket, self.socket), max_waiting_bytes, self.may_look)
+        self.key_counts = True
         self.told: list[dict[str, Any]] = []
+
+    def may_look(self) -> None:
+        if not self.key_counts:
+            raise Unauthenticated("no such key")
 
     def hears(self) -> list[dict[str, Any]]:
         self.told += self.socket.said()
@@ -135,6 +140,26 @@ async def test_a_page_that_answers_no_ping_is_cut_off(
 
     await eventually(cut_off)
     assert not here.socket.aborted
+    await feed.stop()
+
+
+async def test_a_page_whose_key_was_taken_away_is_closed(
+    monkeypatch: pytest.MonkeyPatch, cluster: Cluster
+) -> None:
+    monkeypatch.setattr(feed_module, "_EVERY_S", 0.01)
+    feed = Feed(cluster.look, Services(), check_s=0.05)
+    feed.start()
+    page = Page()
+    feed.join(page.viewer)
+    await eventually(page.hears)
+    page.key_counts = False
+
+    def closed() -> bool:
+        page.viewer.heard = True
+        return page.socket.closed_with is not None
+
+    await eventually(closed)
+    assert page.socket.closed_with == (4401, "the key does not count any more")
     await feed.stop()
 
 

@@ -14,9 +14,7 @@ from node.checks.finding import Finding, Level
 from router.codec import Lease
 from router.errors import StoreRefused
 from router.model import Endpoint, EndpointId
-from router.settings import LeaseSettings
 from router.store.embedded import EmbeddedServer
-from router.store.lease import Leases
 from tests.support.cluster import Cluster
 from tests.support.findings import level_of
 
@@ -39,8 +37,7 @@ NODE = Endpoint(
 
 async def look(nodes: Cluster) -> list[Finding]:
     member = nodes.nodes[0].member
-    known = Leases(member.link, nodes.keys, LeaseSettings())
-    found = cluster.everything(member.link, nodes.keys, known, 10_000)
+    found = cluster.everything(member.link, nodes.keys, member.leases, nodes.settings())
     return [finding async for finding in found]
 
 

@@ -43,6 +43,14 @@ class TestExposure:
         known = with_secret(STRONG)
         assert level_of(configuration.exposure(known), "who may connect") is Level.OK
 
+    def test_a_node_on_the_network_needs_tls_or_a_proxy(self) -> None:
+        for more, level in (({}, Level.WARN), ({"trusted_proxies": ["10.0.0.7"]}, None)):
+            auth = {"mode": "jwt", "secret": STRONG}
+            found = list(
+                configuration.exposure(settings(auth=auth, node={"host": "0.0.0.0", **more}))
+            )
+            assert next((f.level for f in found if f.check == "tls"), None) is level
+
     @pytest.mark.parametrize(
         ("url", "level"),
         [
