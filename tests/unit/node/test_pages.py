@@ -43,9 +43,8 @@ class PagesTest(AsyncHTTPTestCase):
     def test_the_dashboard_talks_to_its_own_node_only_and_has_no_exceptions(self) -> None:
         policy = self.get("/dashboard").headers["Content-Security-Policy"]
         assert "connect-src 'self';" in policy
-        assert policy == self.get("/").headers["Content-Security-Policy"].replace(
-            "'self' ws://127.0.0.1:* ws://localhost:*", "'self'"
-        )
+        of_page = self.get("/").headers["Content-Security-Policy"]
+        assert policy == re.sub("connect-src [^;]*;", "connect-src 'self';", of_page)
 
     def test_the_script_of_the_charts_is_kept_under_an_address_of_its_version(self) -> None:
         moved = self.fetch("/static/vendor/plotly.min.js", follow_redirects=False)
