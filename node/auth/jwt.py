@@ -78,7 +78,7 @@ class TokenGate(KeyedGate):
     ) -> None:
         super().__init__(authorize, allows_origin)
         self._settings = settings
-        self._rules = _rules(settings)
+        self._rules = rules_of(settings)
         self._keys: _Keys
         if settings.jwks_url:
             self._keys = url = _jwks_url(settings, counts)
@@ -116,7 +116,7 @@ class TokenGate(KeyedGate):
         """See `Gate.reload`; another source of keys takes a new start of the node."""
         if not (settings.jwks_url or self._settings.jwks_url):
             self._keys = _FixedKeys(read_keys(settings))
-        self._rules = _rules(settings)
+        self._rules = rules_of(settings)
         self._settings = settings
 
 
@@ -204,7 +204,8 @@ def secrets_of(settings: AuthSettings, text: bytes) -> list[str]:
     return [secret for secret in (*lines, *listed) if secret]
 
 
-def _rules(settings: AuthSettings) -> Rules:
+def rules_of(settings: AuthSettings) -> Rules:
+    """Return what these settings ask of a token, and give to one that does not say."""
     return Rules(
         settings.audience,
         settings.issuer,

@@ -108,7 +108,7 @@ def from_pem(text: bytes, algorithms: Sequence[str]) -> KeyRing:
             material = load_pem_public_key(block[0])
         except (ValueError, UnsupportedAlgorithm) as exc:
             raise ValueError("holds a public key that cannot be read") from exc
-        keys.append(Key(material, _usable(material, algorithms)))
+        keys.append(Key(material, usable(material, algorithms)))
     return _ring(keys, algorithms)
 
 
@@ -144,7 +144,7 @@ def _from_jwk(described: Any, algorithms: Sequence[str]) -> Key:
         material = jwt.PyJWK(described).key
     except (jwt.PyJWTError, ValueError, TypeError, LookupError, UnsupportedAlgorithm):
         return none  # of a kind that we do not know; others of the set may be for us
-    return Key(material, _usable(material, named), kid if isinstance(kid, str) else None)
+    return Key(material, usable(material, named), kid if isinstance(kid, str) else None)
 
 
 def _ring(found: Iterable[Key], algorithms: Sequence[str]) -> KeyRing:
@@ -155,7 +155,7 @@ def _ring(found: Iterable[Key], algorithms: Sequence[str]) -> KeyRing:
     return KeyRing(keys)
 
 
-def _usable(material: Any, algorithms: Sequence[str]) -> list[str]:
+def usable(material: Any, algorithms: Sequence[str]) -> list[str]:
     """Return which of `algorithms` go with a key."""
     fitting: Sequence[str] = ()
     if isinstance(material, RSAPublicKey) and material.key_size in _RSA_BITS:

@@ -9,7 +9,7 @@ from typing import Final
 
 import typer
 
-from node.cli import cluster, doctor, key, messages, registry, watch
+from node.cli import cluster, doctor, key, messages, registry, tokens, watch
 from node.cli.logs import visible
 from router.errors import InvalidSettings, SwitchboardError
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 # A new file of commands is one name here.
-for group in (cluster, messages, registry, key, watch, doctor):
+for group in (cluster, messages, registry, key, watch, doctor, tokens):
     group.add(app)
 
 
