@@ -18,6 +18,7 @@ from router.store.embedded import EmbeddedServer
 from tests.support.clients import Client
 from tests.support.cluster import Cluster
 from tests.support.keyserver import KeyServer
+from tests.support.logs import Logs
 from tests.support.tokens import OTHER_SECRET, SECRET, claims, forged, jwk, jwks, signed_for, token
 from tests.support.waiting import eventually
 
@@ -187,9 +188,15 @@ class TestInsideAProgram:
         node.listen()
         return node
 
-    async def test_it_says_who_comes_and_answers_calls(self, store: EmbeddedServer) -> None:
+    async def test_it_says_who_comes_and_answers_calls(
+        self, store: EmbeddedServer, logs: Logs
+    ) -> None:
+        logs.expect("authenticate has failed")
+
         def authenticate(request: HTTPServerRequest) -> Identity | str | None:
             name = request.headers.get("X-Name", "")
+            if name == "bug":
+                raise KeyError("the password is 1234")
             if name == "banned":
                 raise Unauthenticated("banned since Monday")
             if name == "brief":
@@ -205,6 +212,11 @@ class TestInsideAProgram:
                 assert (await refused(node.address)).status_code == 401
                 answer = await refused(node.address, **{"X-Name": "banned"})
                 assert b"banned since Monday" in answer.body
+                answer = await refused(node.address, **{"X-Name": "bug"})
+                assert answer.status_code == 500
+                assert b'"code":"application_failed"' in answer.body
+                assert b"1234" not in answer.body
+                assert node.counts.failures["authenticate"] == 1
                 url = f"ws://{node.address}/ws"
                 headers = {"X-Name": "alice"}
                 async with connect(url, additional_headers=headers, proxy=None) as socket:
