@@ -103,7 +103,9 @@ class TokenGate(KeyedGate):
 
     async def renew(self, token: str) -> Identity:
         """See `Gate.renew`."""
-        if self._keys.ring.candidates(*named_key(token)) == []:
+        algorithm, kid = named_key(token)
+        named = kid is not None and algorithm in self._settings.algorithms
+        if named and not self._keys.ring.candidates(algorithm, kid):
             await self._keys.look_again()
         payload = payload_of(token, self._keys.ring, self._settings.algorithms)
         return identity_of(payload, self._rules, time.time())

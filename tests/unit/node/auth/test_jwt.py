@@ -283,6 +283,13 @@ class TestKeysAtAnAddress:
             assert (await keeper.renew(new)).user == "alice"
             with pytest.raises(Unauthenticated, match="a key nobody knows"):
                 await keeper.renew(old)
+            asked = server.asked
+            for header in ({"alg": "none", "kid": "c"}, {"alg": "HS256", "kid": "c"}):
+                with pytest.raises(Unauthenticated, match="not signed as"):
+                    await keeper.renew(forged(header, claims()))
+            with pytest.raises(Unauthenticated, match="signature is wrong"):
+                await keeper.renew(signed_for("ES256"))
+            assert server.asked == asked
             task.cancel()
             await asyncio.wait([task])
 
