@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from router.codec import MessageEnvelope, encode
+from router.depth import too_deep
 from router.directory import Directory
 from router.draining import drain
 from router.errors import InvalidRequest, SwitchboardError, TooLarge
@@ -52,6 +53,7 @@ class Router(Directory):
         self.member = member
         self._name = name or f"send-{os.getpid()}-{secrets.token_hex(2)}"
         self._max_bytes = member.settings.node.max_message_bytes
+        self._max_depth = member.settings.node.max_data_depth
         self._timeout_s = member.settings.delivery.timeout_s
 
     @classmethod
@@ -245,6 +247,9 @@ class Router(Directory):
         encoded = encode_data(data)
         if len(encoded) > self._max_bytes:
             raise TooLarge("data", len(encoded), self._max_bytes)
+        if too_deep(encoded, self._max_depth):
+            words = f"has more than {self._max_depth} lists and objects inside each other"
+            raise InvalidRequest("data", words)
         return Draft(
             encoded,
             origin=check_user(origin, "from") if origin else "",

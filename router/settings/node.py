@@ -26,6 +26,7 @@ class NodeSettings(Section):
     port: Annotated[int, Field(ge=0, le=65_535)] = 8001
     trusted_proxies: list[Annotated[str, AfterValidator(_network)]] = Field(default_factory=list)
     max_message_bytes: Annotated[int, Field(ge=128, le=8 * 1024 * 1024)] = 65_536
+    max_data_depth: Annotated[int, Field(ge=1, le=500)] = 64
     max_waiting_bytes: Count = 262_144
     ping_interval_s: Seconds = 20.0
     drain_s: Seconds = 30.0
