@@ -112,6 +112,7 @@ class ErrorFrame(msgspec.Struct, frozen=True, tag="error", omit_defaults=True):
     message: str
     ref: _Ref | None = None
     field: str = ""
+    retry_after_ms: int = 0
 
 
 class Expiring(msgspec.Struct, frozen=True, tag="expiring"):

@@ -1,9 +1,10 @@
 """What a client's frame makes the node do."""
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 
-from node.disconnects import POLICY
+from node.disconnects import POLICY, TOO_MANY
 from node.frames import (
     AckFrame,
     BadFrame,
@@ -19,9 +20,11 @@ from node.frames import (
     data_of,
     read,
 )
+from node.pace import Buckets, Limits
 from node.session import ClientSession
 from router.aio import Router
-from router.errors import InvalidRequest, SwitchboardError
+from router.counts import Counts
+from router.errors import InvalidRequest, SwitchboardError, TooMany
 from router.model import Confirm, MessageId, Offset, Outcome, UserId, check_user
 from router.transport.base import Delivery
 
@@ -31,38 +34,49 @@ class Inbound:
 
     Args:
         router: sends what clients send; it must have joined.
+        limits: of what they may send.
         refresh: takes a client's new token, and answers.
         call: takes what is for the application around this node, and answers.
+        counts: of the process; None for its own.
     """
 
     def __init__(
         self,
         router: Router,
+        limits: Limits,
         refresh: Callable[[ClientSession, RefreshFrame], None],
         call: Callable[[ClientSession, CallFrame], None],
+        counts: Counts | None = None,
     ) -> None:
         self._router = router
+        self._limits = limits
         self._refresh = refresh
         self._call = call
+        self._by_user: Buckets[UserId] = Buckets()
+        self.counts = counts or Counts()
 
     def frame(self, session: ClientSession, payload: bytes | str) -> None:
         """Take one frame of a client.
 
-        One that makes no sense is answered by an error frame; ten of them within ten seconds
-        close the session.
+        One that makes no sense is answered by an error frame, and so is a send of a user who sends
+        too many; `limits.strikes` of the one and `limits.user_refusals` of the other within ten
+        seconds close the session.
         """
         session.heard = True
         try:
             self._take(session, read(session.codec, payload))
         except BadFrame as exc:
             session.send(ErrorFrame(exc.code, exc.message, exc.ref))
-            if session.strikes.strike(asyncio.get_running_loop().time()):
+            if session.strikes.strike(_now(), self._limits.now.strikes):
+                self.counts.limit("strikes")
                 session.close(POLICY)
 
     def _take(self, session: ClientSession, incoming: InFrame) -> None:
         if type(incoming) is SendFrame:
             try:
                 self._send(session, incoming)
+            except TooMany as exc:
+                self._too_many(session, exc, incoming.ref)
             except SwitchboardError as exc:
                 session.send(error_frame(exc, incoming.ref))
         elif type(incoming) is PingFrame:
@@ -74,7 +88,15 @@ class Inbound:
         elif type(incoming) is CallFrame:
             self._call(session, incoming)
 
+    def _too_many(self, session: ClientSession, error: TooMany, ref: str | int | None) -> None:
+        self.counts.limit("user_messages")
+        session.send(error_frame(error, ref))
+        if session.refusals.strike(_now(), self._limits.now.user_refusals):
+            self.counts.limit("user_refusals")
+            session.close(TOO_MANY, after_ms=_ms(error.retry_after_s))
+
     def _acknowledge(self, session: ClientSession, frame: AckFrame) -> None:
+        session.answered()
         if (frame.offset is None) == (frame.id is None):
             raise BadFrame("invalid_request", "an ack has either an offset or an id", None)
         if frame.id is not None:
@@ -90,8 +112,13 @@ class Inbound:
         default = Confirm.ACCEPTED if several else None
         confirm = default if frame.confirm is None else frame.confirm
         names = frame.to if isinstance(frame.to, list) else [frame.to]
+        limits = self._limits.now
+        if len(names) > limits.frame_recipients:
+            self.counts.limit("frame_recipients")
+            raise InvalidRequest("to", f"has at most {limits.frame_recipients:,} users")
         users = [check_user(user, "to") for user in dict.fromkeys(names)]
         session.identity.check_send(users, durable=frame.durable)
+        self._ask_user(session.user, len(users))
         draft = self._router.draft(
             data_of(session.codec, frame),
             confirm,
@@ -105,6 +132,15 @@ class Inbound:
         answer = _Answer(session, frame.ref, users, several)
         answer.id = self._router.member.sending.submit(draft, users, answer.settled)
         answer.send_if_complete()
+
+    def _ask_user(self, user: UserId, messages: int) -> None:
+        """Raise `TooMany` for a user who sends too many, over all sessions here."""
+        limits = self._limits.now
+        rate, burst = limits.user_messages_per_second, limits.user_messages_burst
+        after_s = self._by_user.take(user, messages, rate, burst, _now())
+        if after_s:
+            words = f"more than {rate:g} messages a second of this user on this node"
+            raise TooMany("limits.user_messages_per_second", words, after_s)
 
 
 class _Answer:
@@ -146,4 +182,13 @@ class _Answer:
 
 def error_frame(error: SwitchboardError, ref: str | int | None) -> ErrorFrame:
     """Return the frame that tells a client of an error."""
-    return ErrorFrame(error.code, str(error), ref, getattr(error, "field", ""))
+    after_ms = _ms(error.retry_after_s) if isinstance(error, TooMany) else 0
+    return ErrorFrame(error.code, str(error), ref, getattr(error, "field", ""), after_ms)
+
+
+def _ms(seconds: float) -> int:
+    return math.ceil(seconds * 1_000)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -58,19 +58,17 @@ class Strikes:
     """Counts offences in a sliding window.
 
     Args:
-        allowed: how many bring the limit.
-        window_s: within how many seconds.
+        window_s: how long one counts.
     """
 
-    __slots__ = ("_allowed", "_times", "_window_s")
+    __slots__ = ("_times", "_window_s")
 
-    def __init__(self, allowed: int, window_s: float) -> None:
-        self._allowed = allowed
+    def __init__(self, window_s: float) -> None:
         self._window_s = window_s
         self._times: list[float] = []
 
-    def strike(self, now: float) -> bool:
-        """Count one at `now`, seconds; return whether the limit is reached."""
+    def strike(self, now: float, allowed: int) -> bool:
+        """Count one at `now`, seconds; return whether there are `allowed` of them."""
         self._times = [at for at in self._times if now - at < self._window_s]
         self._times.append(now)
-        return len(self._times) >= self._allowed
+        return len(self._times) >= allowed

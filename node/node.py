@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from node.acknowledging import Acknowledging
+from node.admission import Admission
 from node.auth import Authenticate, Gate, choose
 from node.auth.tickets import Tickets
 from node.calls import Calls, OnMessage
@@ -23,6 +24,7 @@ from node.inbound import Inbound
 from node.isolation import Isolation
 from node.listening import Listening
 from node.observe.metrics import Metrics
+from node.pace import Limits
 from node.peers import Peers
 from node.presence import Presence
 from node.pulse import Pulse
@@ -75,10 +77,14 @@ class Node:
             on_epoch=self._fenced,
             on_store_back=self._store_back,
         )
-        self.listening = Listening(settings.node, settings.api, settings.tls, self.member.services)
         self.router = Router(self.member, settings.node.name)
         self.counts = self.member.counts
         self.gate = choose(settings.auth, authenticate, settings.api, self.counts)
+        self.limits = Limits(settings.limits)
+        self.admission = Admission(self.limits, self.counts, self.hub, settings.auth.mode)
+        self.listening = Listening(
+            settings.node, settings.api, settings.tls, self.admission, self.member.services
+        )
         self.replays = Replays(self.member.mailbox, self.member.clock, self.counts)
         self.delivery = NodeDelivery(
             self.hub, self.member.receipts, self.member.clock, self.replays.catch_up, self.counts
@@ -116,9 +122,12 @@ class Node:
         return WebSocketContext(
             gate=gate,
             tickets=self.tickets,
+            admission=self.admission,
             accepting=self.not_ready,
             presence=self.presence,
-            inbound=Inbound(self.router, self.expiry.refresh, self.calls.take),
+            inbound=Inbound(
+                self.router, self.limits, self.expiry.refresh, self.calls.take, self.counts
+            ),
             expiry=self.expiry,
             on_ack=self._acknowledged,
             max_waiting_bytes=self._settings.node.max_waiting_bytes,
@@ -128,7 +137,7 @@ class Node:
     def _make_served(self, gate: Gate) -> Served:
         settings = self._settings
         metrics = self._make_metrics()
-        of_api = api.context(self.router, gate, self.tickets, self.not_ready, metrics)
+        of_api = api.context(self.router, gate, self.tickets, self.not_ready, metrics, self.limits)
         looking = FeedContext(gate, self.feed, settings.node.max_waiting_bytes)
         return Served(settings, self._make_sockets(gate), of_api, looking)
 

@@ -12,7 +12,7 @@ class Outgoing:
         room_bytes: bound on what waits, here and in the socket; see `Shares`.
     """
 
-    __slots__ = ("_bytes", "_frames", "_room_bytes", "_shares", "_socket")
+    __slots__ = ("_bytes", "_frames", "_room_bytes", "_shares", "_socket", "taken")
 
     def __init__(self, socket: Socket, room_bytes: int) -> None:
         self._socket = socket
@@ -20,6 +20,7 @@ class Outgoing:
         self._shares = Shares(room_bytes)
         self._frames: list[bytes] = []
         self._bytes = 0
+        self.taken = 0  # how often frames were, so far
 
     @property
     def waiting_bytes(self) -> int:
@@ -37,6 +38,7 @@ class Outgoing:
         if room is Room.TAKE:
             self._frames.append(frames)
             self._bytes += len(frames)
+            self.taken += 1
         return room
 
     def first(self, frames: bytes) -> None:

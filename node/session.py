@@ -9,12 +9,12 @@ from node.frames import Codec, Goodbye, OutFrame
 from node.identity import Identity
 from node.limits import Room, Strikes
 from node.outgoing import Outgoing
+from node.pace import Pace
 from node.place import Place
 from node.proofs import PingProofs, Proof
 from node.sockets import Socket, frame, ping_frame
 from router.model import START, Confirm, EndpointId, Offset, Session, SessionId
 
-_STRIKES: Final = 10
 _STRIKE_WINDOW_S: Final = 10.0
 
 
@@ -32,6 +32,7 @@ class ClientSession:
         since: when it connected, seconds since 1970.
         codec: its subprotocol.
         socket: where its frames go.
+        pace: how fast its frames are read.
         max_waiting_bytes: bound on what waits to be taken by the client.
         on_close: called once, when no more can be written: with the session.
         on_ack: called with the session and the offset up to which its device has everything.
@@ -41,6 +42,7 @@ class ClientSession:
 
     __slots__ = (
         "_acks",
+        "_answers",
         "_manual_acks",
         "_on_ack",
         "_on_close",
@@ -56,7 +58,9 @@ class ClientSession:
         "heard",
         "id",
         "identity",
+        "pace",
         "place",
+        "refusals",
         "since",
         "strikes",
         "user",
@@ -73,6 +77,7 @@ class ClientSession:
         since: float,
         codec: Codec,
         socket: Socket,
+        pace: Pace,
         max_waiting_bytes: int,
         on_close: Callable[["ClientSession"], None],
         on_ack: Callable[["ClientSession", Offset], None],
@@ -92,7 +97,10 @@ class ClientSession:
         self.closed_with = 0  # the close code this side chose; 0 while it has chosen none
         self.heard = True
         self.place = Place(resume_after)
-        self.strikes = Strikes(_STRIKES, _STRIKE_WINDOW_S)
+        self.pace = pace
+        self.strikes = Strikes(_STRIKE_WINDOW_S)
+        self.refusals = Strikes(_STRIKE_WINDOW_S)
+        self._answers = 0
         self._socket = socket
         self._outgoing = Outgoing(socket, max_waiting_bytes)
         self._on_close = on_close
@@ -217,10 +225,17 @@ class ClientSession:
         before = self._pings.proved
         if not self._pings.pong(payload):
             return
+        self.pace.answered()
         if before < self._pings.proved:
             self._on_ack(self, self._pings.proved)
         if self._pings.due(self._to_prove):
             self.flush()
+
+    def answered(self) -> None:
+        """An acknowledgement came; as many as messages were written are not counted as frames."""
+        if self._answers < self._outgoing.taken:
+            self._answers += 1
+            self.pace.answered()
 
     def acknowledge(self, message: str) -> None:
         """The application acknowledges one message; of an unknown one nothing follows."""

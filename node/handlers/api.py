@@ -22,7 +22,9 @@ from node.handlers.base import MAX_BODY_BYTES, ApiContext, ApiHandler
 from node.handlers.openapi import document
 from node.handlers.problem import NotFound
 from node.observe.metrics import Metrics
+from node.pace import Limits
 from router.aio import Router
+from router.settings import LimitSettings
 
 __all__ = ["MAX_BODY_BYTES", "TABLE", "context", "public_routes", "routes"]
 
@@ -58,6 +60,7 @@ def context(
     tickets: Tickets,
     ready: Callable[[], str | None],
     shown: Metrics | None = None,
+    limits: Limits | None = None,
 ) -> ApiContext:
     """Return what the handlers of the API need.
 
@@ -67,10 +70,12 @@ def context(
         tickets: makes one-time tickets.
         ready: returns None while new sessions may come here, else why not, in words.
         shown: what `/metrics` shows; None when it is switched off.
+        limits: in force; None for the defaults.
     """
     described = msgspec.json.encode(document(TABLE, wants_keys=gate.wants_keys))
     pages_elsewhere = Origins(router.member.settings.auth.origins)
-    return ApiContext(router, gate, ready, described, tickets, pages_elsewhere, shown)
+    found = limits or Limits(LimitSettings())
+    return ApiContext(router, gate, ready, described, tickets, pages_elsewhere, shown, found)
 
 
 def routes(known: ApiContext) -> list[Any]:

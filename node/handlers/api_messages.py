@@ -4,7 +4,7 @@ from node import views
 from node.auth import Scope
 from node.handlers.base import IDEMPOTENCY_KEY, USER_LIST_BYTES, ApiHandler, operation
 from node.handlers.schemas import Message, MessageToAll, MessageToMany, TraceQuery, from_query
-from router.errors import Unsupported
+from router.errors import InvalidRequest, Unsupported
 from router.model import OUTCOMES, Confirm, Outcome
 
 
@@ -54,6 +54,10 @@ class MessageToManyHandler(ApiHandler):
     )
     async def post(self, message: MessageToMany) -> None:
         """Send, and answer with an outcome for each user; 202 when all are only accepted."""
+        allowed = self.context.limits.now.call_recipients
+        if len(message.to) > allowed:
+            self.router.member.counts.limit("call_recipients")
+            raise InvalidRequest("to", f"has at most {allowed:,} users")
         results = await self.router.send_many(
             message.to,
             message.data,

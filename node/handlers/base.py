@@ -15,6 +15,7 @@ from node.auth.tickets import Tickets
 from node.handlers.problem import RETRY_AFTER_S, ProblemHandler
 from node.handlers.schemas import from_body, from_query
 from node.observe.metrics import Metrics
+from node.pace import Limits
 from router.aio import MAX_USERS_PER_CALL, Router
 from router.errors import SwitchboardError, TooLarge
 from router.model import MAX_USER_CHARACTERS
@@ -42,6 +43,7 @@ class ApiContext:
         tickets: makes one-time tickets.
         origins: which pages of other sites may read the answers.
         metrics: what `/metrics` shows; None when it is switched off.
+        limits: in force.
     """
 
     router: Router
@@ -50,7 +52,8 @@ class ApiContext:
     document: bytes
     tickets: Tickets
     origins: Origins
-    metrics: Metrics | None = None
+    metrics: Metrics | None
+    limits: Limits
 
 
 class Source(Enum):

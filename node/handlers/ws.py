@@ -1,5 +1,8 @@
 """`GET /ws`: the WebSocket of a client."""
 
+import asyncio
+import math
+import random
 import secrets
 import time
 from collections.abc import Callable
@@ -9,19 +12,22 @@ from typing import Any
 import msgspec
 import structlog
 
+from node.admission import Admission, Full
 from node.auth import Gate
 from node.auth.tickets import Tickets
+from node.disconnects import TOO_MANY
 from node.expiry import Expiry
 from node.frames import CODECS, JSON_PROTOCOL
 from node.handlers.headers import secure
 from node.handlers.problem import RETRY_AFTER_S, Problem, problem_of, set_headers
 from node.identity import Identity
 from node.inbound import Inbound
+from node.pace import Pace
 from node.presence import Presence
 from node.session import ClientSession
 from node.sockets import Socket, SocketHandler
 from router.counts import Counts
-from router.errors import Forbidden, InvalidRequest, SwitchboardError
+from router.errors import Forbidden, InvalidRequest, SwitchboardError, TooMany
 from router.model import Offset, SessionId, check_name
 
 _log = structlog.get_logger()
@@ -34,6 +40,7 @@ class WebSocketContext:
     Args:
         gate: says who a handshake comes from, and which browser pages may connect.
         tickets: knows those who come with one.
+        admission: says which handshakes are too many.
         accepting: says why no session is taken now; None when it is.
         presence: registers sessions.
         inbound: takes their frames.
@@ -45,6 +52,7 @@ class WebSocketContext:
 
     gate: Gate
     tickets: Tickets
+    admission: Admission
     accepting: Callable[[], str | None]
     presence: Presence
     inbound: Inbound
@@ -76,19 +84,24 @@ class ClientHandler(SocketHandler):
 
     async def get(self, *args: Any, **kwargs: Any) -> None:
         """Check the handshake before it is answered."""
-        refusal = self._context.accepting()
+        context = self._context
+        refusal = context.accepting()
         if refusal is not None:
-            self.set_header("Retry-After", str(RETRY_AFTER_S))
-            kind = "urn:switchboard:problem:unavailable"
-            self._refuse(Problem(kind, "No new sessions here now", 503, refusal, "unavailable"))
+            self._elsewhere(refusal, RETRY_AFTER_S)
             return
         try:
+            now = asyncio.get_running_loop().time()
+            context.admission.ask(str(self.request.remote_ip), now, random.random())
             self._check_page()
             self._identity = await self._who()
+            context.admission.ask_user(self._identity.user)
             self._device = self._named_device()
             since = self.get_query_argument("since", "")
             self._since = Offset.parse(since, "since") if since else None
             self._manual_acks = self._ack_mode()
+        except Full as full:
+            self._elsewhere(full.reason, full.retry_after_s)
+            return
         except SwitchboardError as exc:
             set_headers(self, exc)
             self._refuse(problem_of(exc, exc.consequence.http_status))
@@ -119,6 +132,11 @@ class ClientHandler(SocketHandler):
             raise InvalidRequest("ack", f"'{mode}' is not one of auto, manual")
         return mode == "manual"
 
+    def _elsewhere(self, reason: str, after_s: float) -> None:
+        self.set_header("Retry-After", str(math.ceil(after_s)))
+        kind = "urn:switchboard:problem:unavailable"
+        self._refuse(Problem(kind, "No new sessions here now", 503, reason, "unavailable"))
+
     def _refuse(self, problem: Problem) -> None:
         self._context.counts.refused[problem.code] += 1
         self.set_status(problem.status)
@@ -128,14 +146,17 @@ class ClientHandler(SocketHandler):
     def opened(self, socket: Socket) -> None:
         """The handshake is done: take the session in; it is welcomed once it is registered."""
         context = self._context
+        self.pace = Pace(context.admission.limits, asyncio.get_running_loop().time())
+        address = str(self.request.remote_ip)
         session = ClientSession(
             self._identity,
             SessionId(secrets.token_hex(8)),
             device=self._device,
-            address=str(self.request.remote_ip),
+            address=address,
             since=time.time(),
             codec=CODECS[self.selected_subprotocol or JSON_PROTOCOL],
             socket=socket,
+            pace=self.pace,
             max_waiting_bytes=context.max_waiting_bytes,
             on_close=context.presence.leave,
             on_ack=context.on_ack,
@@ -143,7 +164,13 @@ class ClientHandler(SocketHandler):
             manual_acks=self._manual_acks,
         )
         self._session = session
+        context.admission.came(address)
         _log.info("session opened", user=session.user, session=session.id, address=session.address)
+        try:  # others of the same user may have come while this one was asked who it is
+            context.admission.ask_user(session.user)
+        except TooMany as exc:
+            session.close(TOO_MANY, str(exc), math.ceil(exc.retry_after_s * 1_000))
+            return
         context.expiry.watch(session)
         context.presence.arrive(session)
 
@@ -167,12 +194,19 @@ class ClientHandler(SocketHandler):
         """The connection has ended, by whichever side."""
         session = self._session
         if session is not None:
+            self._context.admission.left(session.address)
             session.gone()
             self._context.expiry.drop(session)
+            told = {"waits": session.pace.waits} if session.pace.waits else {}
             _log.info(
                 "session closed",
                 user=session.user,
                 session=session.id,
                 code=self.close_code,
                 seconds=round(time.time() - session.since, 1),
+                **told,
             )
+
+    def over(self, limit: str) -> None:
+        """Count a limit of the connection."""
+        self._context.counts.limit(limit)

@@ -6,6 +6,7 @@ Only the command line calls `load`; everything below is handed what it needs.
 from router.settings.api import ApiSettings
 from router.settings.auth import AuthSettings
 from router.settings.every import Settings
+from router.settings.limits import LimitSettings
 from router.settings.loading import load
 from router.settings.node import LogSettings, NodeSettings, TlsSettings
 from router.settings.section import is_loopback, normal_origin
@@ -26,6 +27,7 @@ __all__ = [
     "DeliverySettings",
     "InboxSettings",
     "LeaseSettings",
+    "LimitSettings",
     "LogSettings",
     "MailboxSettings",
     "NodeSettings",

@@ -5,6 +5,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from router.settings.api import ApiSettings
 from router.settings.auth import AuthSettings
+from router.settings.limits import LimitSettings
 from router.settings.node import LogSettings, NodeSettings, TlsSettings
 from router.settings.section import is_loopback
 from router.settings.store import (
@@ -38,6 +39,7 @@ class Settings(BaseSettings):
     delivery: DeliverySettings = DeliverySettings()
     node: NodeSettings = NodeSettings()
     tls: TlsSettings = TlsSettings()
+    limits: LimitSettings = LimitSettings()
     auth: AuthSettings = AuthSettings()
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
@@ -67,6 +69,16 @@ class Settings(BaseSettings):
                 f"inbox.max_bytes ({self.inbox.max_bytes}) must be at least 4 x "
                 f"node.max_message_bytes ({self.node.max_message_bytes}), or a few messages fill "
                 "an inbox"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_message_takes_a_second_at_most(self) -> "Settings":
+        if self.limits.bytes_per_second < self.node.max_message_bytes:
+            raise ValueError(
+                f"limits.bytes_per_second ({self.limits.bytes_per_second}) must be at least "
+                f"node.max_message_bytes ({self.node.max_message_bytes}), or one message holds up "
+                "what comes behind it"
             )
         return self
 

@@ -1,6 +1,8 @@
 """docs/api.md tells what the code does, table by table."""
 
 import inspect
+import operator
+import re
 import tomllib
 from typing import Any, ClassVar
 
@@ -8,7 +10,7 @@ import msgspec
 import pytest
 import typer
 
-from node import acks, disconnects, frames, session
+from node import acks, disconnects, frames, reload, session
 from node.cli import app
 from node.disconnects import Disconnect
 from node.figures import ClusterFigures, NodeFigures
@@ -46,7 +48,7 @@ def answer_of(struct: type[msgspec.Struct]) -> Described:
 
 
 def test_every_limit_is_told() -> None:
-    node, window_s = SETTINGS.node, f"{session._STRIKE_WINDOW_S:g}"
+    node = SETTINGS.node
     table = API.table("limit", "value")
     assert dict(zip(table.column("limit"), table.column("value"), strict=True)) == {
         what: f"{value:,}"
@@ -68,11 +70,37 @@ def test_every_limit_is_told() -> None:
             "bytes that wait for one client": node.max_waiting_bytes,
             "sends of one process that wait for their outcome": SETTINGS.delivery.max_waiting,
             "times a message follows its user": codec.MAX_HOPS,
-            f"senseless frames in {window_s} s until a client is disconnected": session._STRIKES,
             "characters of the reason of a kick": kicking.MAX_REASON_CHARACTERS,
         }.items()
     }
     assert base.MAX_DETOURS == codec.MAX_HOPS
+
+
+class TestLimitsForClients:
+    TABLE = API.table("limit", "setting", "default", "what the client sees", "counted as")
+
+    def test_each_is_told_with_its_setting_and_default(self) -> None:
+        told = {
+            code_in(row[1])[0]: float(row[2].replace(",", "")) for row in self.TABLE.rows if row[1]
+        }
+        names = [f"limits.{name}" for name in SETTINGS.limits.model_dump()]
+        names += ["node.max_message_bytes", "node.max_data_depth", "node.max_waiting_bytes"]
+        real = {name: operator.attrgetter(name)(SETTINGS) for name in names}
+        assert told == real
+
+    def test_each_word_that_is_counted_is_told(self) -> None:
+        told = [code_in(cell)[0] for cell in self.TABLE.column("counted as") if cell]
+        sources = [path.read_text() for path in (ROOT / "node").rglob("*.py")]
+        said = re.findall(r'(?:\.limit|\.over|_limit)\(\s*"(\w+)"', "\n".join(sources))
+        assert sorted(told) == sorted({*said, "frames", "bytes"})
+
+    def test_none_can_be_higher_than_what_a_parser_lets_through(self) -> None:
+        assert SETTINGS.limits.frame_recipients == frames.MAX_USERS_PER_FRAME
+        assert SETTINGS.limits.call_recipients == aio.MAX_USERS_PER_CALL
+
+    def test_the_window_of_strikes_and_refusals_is_told(self) -> None:
+        window = f"in {session._STRIKE_WINDOW_S:g} s"
+        assert sum(window in cell for cell in self.TABLE.column("limit")) == 2
 
 
 class TestOutcomes:
@@ -217,3 +245,9 @@ def test_every_setting_is_told_with_its_default() -> None:
     }
     sections = SETTINGS.model_dump(mode="json").items()
     assert told == {f"{s}.{key}": value for s, keys in sections for key, value in keys.items()}
+
+
+def test_it_is_told_which_settings_change_while_a_node_runs() -> None:
+    rows = API.table("setting", "a change counts").rows
+    told = {name: "at once" in when for names, when in rows for name in code_in(names)}
+    assert told == {**dict.fromkeys(reload.LIVE, True), **dict.fromkeys(reload.RESTART, False)}

@@ -60,9 +60,9 @@ async def test_a_clients_frame_over_the_limit_closes_with_1009_and_says_the_limi
     assert await alice.nothing_came()
 
 
-async def test_ten_frames_that_make_no_sense_close_with_1008(cluster: Cluster) -> None:
+async def test_three_frames_that_make_no_sense_close_with_1008(cluster: Cluster) -> None:
     bob = await cluster.connect(0, "bob")
-    for _ in range(9):
+    for _ in range(2):
         await bob.connection.send("nonsense")
         assert (await bob.expect("error"))["code"] == "bad_frame"
     assert await bob.nothing_came()

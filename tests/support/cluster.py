@@ -26,6 +26,16 @@ _FAST: Final[dict[str, dict[str, Any]]] = {
     "inbox": {"block_s": 0.5},
     "node": {"port": 0, "drain_s": 5.0},
 }
+# A test has no time to be slow in: those about limits name their own.
+_NO_LIMITS: Final = {
+    "frames_per_second": 1e6,
+    "frames_burst": 1_000_000,
+    "bytes_per_second": 1_000_000_000,
+    "user_messages_per_second": 1e6,
+    "user_messages_burst": 1_000_000,
+    "user_sessions": 10_000,
+    "handshakes_per_second": 1e6,
+}
 Overrides = dict[str, Any]
 
 
@@ -43,6 +53,7 @@ def fast_settings(prefix: str, **overrides: Overrides) -> Settings:
     """
     sections = {name: dict(values) for name, values in _FAST.items()}
     sections["registry"] = {"prefix": prefix}
+    sections["limits"] = dict(_NO_LIMITS)
     for name, values in overrides.items():
         sections[name] = {**sections.get(name, {}), **values}
     return Settings.model_validate(sections)

@@ -9,9 +9,11 @@ from websockets.frames import Frame, Opcode
 
 from node.frames import JSON, Codec, Welcome
 from node.identity import Identity
+from node.pace import Limits, Pace
 from node.session import ClientSession
 from node.sockets import Socket
 from router.model import Offset, SessionId, UserId
+from router.settings import LimitSettings
 from tests.support.clients import parse_frames
 
 
@@ -96,6 +98,7 @@ class Sessions:
             since=float(self._made),
             codec=codec,
             socket=cast(Socket, socket),
+            pace=Pace(Limits(LimitSettings()), 0.0),
             max_waiting_bytes=self._max_waiting_bytes,
             on_close=self._on_close,
             on_ack=lambda session, offset: self.acknowledged.append((session, offset)),

@@ -5,7 +5,7 @@ ALL = [value for value in vars(disconnects).values() if isinstance(value, Discon
 
 
 def test_the_codes_are_those_of_the_contract() -> None:
-    assert {found.code for found in ALL} == {1001, 1008, 1009, 1012, 1013, 4401, 4408, 4410}
+    assert {found.code for found in ALL} == {1001, 1008, 1009, 1012, 1013, 4401, 4408, 4410, 4429}
 
 
 def test_no_code_is_used_twice() -> None:

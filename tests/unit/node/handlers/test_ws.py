@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -8,18 +9,21 @@ from tornado.testing import AsyncHTTPTestCase, gen_test
 from tornado.web import Application
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
+from node.admission import Admission
 from node.auth.dev import DevGate
 from node.auth.tickets import Tickets
 from node.expiry import Expiry
 from node.frames import JSON_PROTOCOL, MSGPACK_PROTOCOL
 from node.handlers.ws import ClientHandler, WebSocketContext
 from node.inbound import Inbound
+from node.pace import Limits
 from node.presence import Presence
 from node.session import ClientSession
 from node.sockets import frame
 from router.counts import Counts
-from router.model import START, Offset
+from router.model import START, Offset, UserId
 from router.service import Services
+from router.settings import LimitSettings
 from tests.support.sessions import welcome
 from tests.support.waiting import eventually
 
@@ -35,6 +39,12 @@ class Door:
 
     async def holder_of(self, request: HTTPServerRequest) -> None:
         return None
+
+    def __len__(self) -> int:
+        return len(self.here)
+
+    def get(self, user: UserId) -> Sequence[ClientSession]:
+        return ()
 
     def arrive(self, session: ClientSession) -> None:
         self.here.append(session)
@@ -53,9 +63,17 @@ class Door:
 class WebSocketTest(AsyncHTTPTestCase):
     def get_app(self) -> Application:
         self.door = Door()
+        self.limits = Limits(LimitSettings())
+        self.admission = Admission(
+            self.limits,
+            Counts(),
+            self.door,
+            "jwt",
+        )
         context = WebSocketContext(
             gate=DevGate(),
             tickets=cast(Tickets, self.door),
+            admission=self.admission,
             accepting=lambda: self.door.closed_because,
             presence=cast(Presence, self.door),
             inbound=cast(Inbound, self.door),
@@ -215,6 +233,19 @@ class WebSocketTest(AsyncHTTPTestCase):
             await self.connect("?user=alice", Origin=origin)
         await eventually(lambda: len(self.door.here) == 2)
         await self.all_leave()
+
+    @gen_test
+    async def test_of_one_address_some_come_and_the_others_are_told_when(self) -> None:
+        for _ in range(20):
+            await self.connect("?user=alice")
+        status, problem = await self.refusal("?user=alice")
+        assert (status, problem["code"], self.retry_after) == (429, "too_many", "1")
+        self.limits.now = LimitSettings(address_sessions=20)
+        status, problem = await self.refusal("?user=alice")
+        assert "127.0.0.1 has 20 sessions" in problem["detail"]
+        assert (status, self.retry_after) == (429, "5")
+        await self.all_leave()
+        assert not self.admission._here
 
     def test_what_is_no_handshake_is_refused(self) -> None:
         assert self.fetch("/ws?user=alice").code == 400
