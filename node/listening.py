@@ -1,20 +1,20 @@
 """The HTTP servers of a node: where they listen, what they take, how they stop."""
 
-from typing import Any, Final
+import socket
+from collections.abc import Iterable
 
 import tornado.web
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
+from node.admission import Admission
 from node.certificates import Certificates
+from node.connections import BoundedServer
 from node.peers import url_of
 from node.proxies import Proxies, ThroughProxies
+from node.respawn import NodePlan
 from router.errors import ServerFailed
 from router.service import Services
 from router.settings import ApiSettings, NodeSettings, TlsSettings
-
-# Requests are small but for a list of recipients; sockets have a limit of their own.
-_HEADER_BYTES: Final = 16_384
 
 
 class Listening:
@@ -24,19 +24,26 @@ class Listening:
         settings: of the node.
         api: of the API, which may have a port of its own.
         tls: the certificate that is shown; none for plain HTTP.
+        admission: has the limits of connections.
         services: gets the loop that looks after the certificate.
     """
 
     def __init__(
-        self, settings: NodeSettings, api: ApiSettings, tls: TlsSettings, services: Services
+        self,
+        settings: NodeSettings,
+        api: ApiSettings,
+        tls: TlsSettings,
+        admission: Admission,
+        services: Services,
     ) -> None:
         self._settings = settings
         self._api = api
         self._tls = tls
+        self._admission = admission
         self._services = services
         self._certificates: Certificates | None = None
         self._proxies = Proxies(settings.trusted_proxies)
-        self._servers: list[HTTPServer] = []
+        self._servers: list[BoundedServer] = []
         self.address = f"{settings.host}:{settings.port}"
         self.api_address = ""
 
@@ -74,16 +81,23 @@ class Listening:
             raise ServerFailed(
                 f"cannot listen on {host}:{port}: {exc.strerror}; choose another {setting}"
             ) from exc
-        options: dict[str, Any] = {"max_header_size": _HEADER_BYTES}
-        if certificates is not None:
-            options["ssl_options"] = certificates.context
-        served = ThroughProxies(app, self._proxies)
-        server = HTTPServer(served, max_body_size=max_body_bytes, **options)
+        server = BoundedServer(
+            ThroughProxies(app, self._proxies),
+            limits=self._admission.limits,
+            counts=self._admission.counts,
+            max_body_bytes=max_body_bytes,
+            by_address=self._bounds,
+            ssl_options=None if certificates is None else certificates.context,
+        )
         if certificates is not None:
             certificates.serve(server)
         server.add_sockets(sockets)
         self._servers.append(server)
         return f"{host}:{sockets[0].getsockname()[1]}"
+
+    def _bounds(self, peer: str) -> bool:
+        """Say whether the limits of an address hold for a peer: behind a proxy are many."""
+        return self._admission.by_address and not self._proxies.trusted(peer)
 
     def _look_after_certificates(self) -> Certificates | None:
         if self._certificates is None and self._tls.certificate_file:
@@ -113,3 +127,23 @@ class Listening:
         self.refuse_new()
         for server in self._servers:
             await server.close_all_connections()
+
+
+def check_ports(plans: Iterable[NodePlan]) -> None:
+    """Find out whether the ports are free before anything is started.
+
+    Raises:
+        ServerFailed: naming the first that is not.
+    """
+    for plan in plans:
+        # A port for the API is left to its node: where that listens only the node needs to know.
+        family = socket.AF_INET6 if ":" in plan.host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((plan.host, plan.port))
+            except OSError as exc:
+                raise ServerFailed(
+                    f"node {plan.name} cannot listen on {plan.host}:{plan.port}: {exc.strerror}; "
+                    "choose other ports with --port"
+                ) from exc
