@@ -5,13 +5,16 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import structlog
 from structlog.contextvars import bind_contextvars
 
 from node.node import Node
+from node.reload import Put, Reload
 from node.respawn import ALL_LEAVE
+from node.terminal import on_hangup
 from router.errors import Unavailable
 from router.settings import Settings
 
@@ -44,21 +47,23 @@ async def _open(node: Node, wait_s: float, stop: asyncio.Event) -> bool:
 class _Signals:
     """The first signal begins the drain, unless an order has; the second one ends it at once.
 
-    SIGHUP makes the node read again what may change.
+    SIGHUP has the settings read again, unless it says that the terminal was closed.
     """
 
     def __init__(self) -> None:
         self.stop = asyncio.Event()
         self.all_leave = False
         self._came_before = False
-        self.on_reload: Callable[[], None] = lambda: None  # before the node is up, do nothing
+        self.reload: Callable[[], None] | None = None
         loop = asyncio.get_running_loop()
+        hangup = on_hangup(lambda: self._came(signal.SIGHUP), self._reread)
+        loop.add_signal_handler(signal.SIGHUP, hangup)
         for number in (signal.SIGTERM, signal.SIGINT, ALL_LEAVE):
             loop.add_signal_handler(number, self._came, number)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
 
-    def _reload(self) -> None:
-        self.on_reload()
+    def _reread(self) -> None:
+        if self.reload is not None:
+            self.reload()
 
     def _came(self, number: signal.Signals) -> None:
         self.all_leave = self.all_leave or number is ALL_LEAVE
@@ -71,13 +76,28 @@ class _Signals:
         self.stop.set()
 
 
-async def serve(settings: Settings, url: str, wait_s: float = 0.0) -> int:
+def _put(node: Node, settings: Settings) -> None:
+    """Put in force what a node can change while it runs; raises as `Gate.reload`."""
+    node.gate.reload(settings.auth)
+    node.limits.now = settings.limits
+    node.listening.reload_certificate()
+
+
+async def serve(
+    settings: Settings,
+    url: str,
+    wait_s: float = 0.0,
+    read: Callable[[], Settings] | None = None,
+    *put: Put,
+) -> int:
     """Run one node until SIGTERM, SIGINT or an order to drain, and drain it then.
 
     Args:
         settings: of the cluster and this node.
         url: of the store.
         wait_s: how long to wait for a store that is not there yet.
+        read: reads the settings again on SIGHUP; None when they stay as they are.
+        put: puts those that are not the node's in force.
 
     Returns:
         The exit status.
@@ -91,6 +111,8 @@ async def serve(settings: Settings, url: str, wait_s: float = 0.0) -> int:
     node = Node(settings, url, on_drain=stop.set)
     # Before the first task: all of them say in every line whose they are.
     bind_contextvars(node=settings.node.name, endpoint=lambda: node.member.endpoint.id)
+    if read is not None:
+        signals.reload = Reload(settings, read, partial(_put, node), *put).run
     node.listen()
     opened = False
     try:
@@ -100,7 +122,6 @@ async def serve(settings: Settings, url: str, wait_s: float = 0.0) -> int:
             await node.close_server()
     if not opened:
         return 0
-    signals.on_reload = node.listening.reload_certificate
     apart = {"api": node.api_address} if settings.api.apart else {}
     _log.info("node is up", address=node.listening.url, **apart)
     await stop.wait()

@@ -7,16 +7,16 @@ their parent (`--parent`) and end with it, and so does the store server.
 import asyncio
 import random
 import signal
-import socket
 import ssl
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from node.certificates import peer_context
 from node.peers import readiness
 from node.respawn import ALL_LEAVE, NodePlan, backoff_s, failures_after, how_it_ended
+from node.terminal import on_hangup
 from router.errors import ServerFailed
 from router.settings import TlsSettings
 from router.store.embedded import EmbeddedServer
@@ -25,8 +25,7 @@ READY_S: Final = 30.0
 KILL_AFTER_S: Final = 3.0  # beyond the node's own deadline
 MAX_STORE_FAILURES: Final = 5
 _LOOK_EVERY_S: Final = 0.1
-# SIGHUP, too: it says that the terminal was closed.
-_STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 RESTART_SIGNAL: Final = signal.SIGUSR2
 _STDERR: Final = 2
 
@@ -45,26 +44,6 @@ def node_command(plan: NodePlan, config: Path | None, parent: int) -> list[str]:
     if plan.api_port:
         command += ["--api-port", str(plan.api_port)]
     return command if config is None else [*command, "--config", str(config)]
-
-
-def check_ports(plans: Iterable[NodePlan]) -> None:
-    """Find out whether the ports are free before anything is started.
-
-    Raises:
-        ServerFailed: naming the first that is not.
-    """
-    for plan in plans:
-        # A port for the API is left to its node: where that listens only the node needs to know.
-        family = socket.AF_INET6 if ":" in plan.host else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((plan.host, plan.port))
-            except OSError as exc:
-                raise ServerFailed(
-                    f"node {plan.name} cannot listen on {plan.host}:{plan.port}: {exc.strerror}; "
-                    "choose other ports with --port"
-                ) from exc
 
 
 class Supervisor:
@@ -109,19 +88,22 @@ class Supervisor:
         self._failure: ServerFailed | None = None
 
     async def run(self) -> None:
-        """Run until SIGINT, SIGTERM or SIGHUP; a second one ends everything at once.
+        """Run until SIGINT, SIGTERM or the end of the terminal; another one ends all at once.
 
-        SIGUSR2 restarts the nodes one by one, each when the one before is ready again.
+        SIGUSR2 restarts the nodes one by one, SIGHUP has them read their settings again. Whatever
+        happens, no node is left running.
 
         Raises:
             ServerFailed: a node could not be started the first time, or the store not again.
-
-        Whatever happens, no node is left running.
         """
         loop = asyncio.get_running_loop()
-        for number in _STOP_SIGNALS:
-            loop.add_signal_handler(number, self.stop)
-        loop.add_signal_handler(RESTART_SIGNAL, self.restart)
+        handlers = {
+            **dict.fromkeys(_STOP_SIGNALS, self.stop),
+            RESTART_SIGNAL: self.restart,
+            signal.SIGHUP: on_hangup(self.stop, self.reload),
+        }
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._keep_node(plan)) for plan in self._plans]
@@ -135,7 +117,7 @@ class Supervisor:
                     task.cancel()
         finally:
             self._signal_nodes(signal.SIGKILL)
-            for number in (*_STOP_SIGNALS, RESTART_SIGNAL):
+            for number in handlers:
                 loop.remove_signal_handler(number)
         if self._failure is not None:
             raise self._failure
@@ -149,6 +131,11 @@ class Supervisor:
     def restart(self) -> None:
         """Begin to restart the nodes, unless that is under way."""
         self._restart.set()
+
+    def reload(self) -> None:
+        """Have the nodes read their settings again."""
+        self._signal_nodes(signal.SIGHUP)
+        self._say("the nodes read their settings again")
 
     def _give_up(self, failure: ServerFailed) -> None:
         self._failure = self._failure or failure

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from node.certificates import server_context
+from node.cli import logs
 from node.cli.common import (
     ConfigOption,
     Invocation,
@@ -20,12 +21,13 @@ from node.cli.common import (
     run,
     say,
 )
+from node.listening import check_ports
 from node.respawn import NodePlan, plan_nodes
 from node.serve import serve as serve_node
-from node.supervisor import Supervisor, check_ports, node_command
+from node.supervisor import Supervisor, node_command
 from router.errors import ServerFailed
 from router.orphans import die_with_parent
-from router.settings import EMBEDDED
+from router.settings import EMBEDDED, Settings
 from router.store.address import resolve
 from router.store.connect import printable_address
 from router.store.embedded import EmbeddedServer, find
@@ -47,7 +49,8 @@ def up(
     """Run a store and some nodes here, until Ctrl-C.
 
     The store is a private one under redis.data_dir, unless the settings name another. A node that
-    dies is started again. SIGUSR2 restarts the nodes one by one.
+    dies is started again. SIGUSR2 restarts the nodes one by one, SIGHUP has them read their
+    settings again.
     """
     invocation = begin(config, redis, as_json, {"node": {"port": port}}, quiet=False)
     settings = invocation.settings
@@ -122,7 +125,10 @@ def serve(
     redis: RedisOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run one node, against the store of the settings, until SIGTERM or Ctrl-C."""
+    """Run one node, against the store of the settings, until SIGTERM or Ctrl-C.
+
+    SIGHUP has it read its settings again.
+    """
     if parent is not None:
         die_with_parent(parent)
     node = {"name": name, "port": port, "host": host}
@@ -131,7 +137,12 @@ def serve(
     give_up_at = time.monotonic() + wait
     url = _wait_for_address(invocation, give_up_at)
     left_s = max(0.0, give_up_at - time.monotonic())
-    raise typer.Exit(run(serve_node(invocation.settings, url, left_s)))
+    work = serve_node(invocation.settings, url, left_s, invocation.read, _log_as_told)
+    raise typer.Exit(run(work))
+
+
+def _log_as_told(settings: Settings) -> None:
+    logs.configure(settings.log, quiet=False)
 
 
 def _wait_for_address(invocation: Invocation, give_up_at: float) -> str:

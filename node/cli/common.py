@@ -2,9 +2,10 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -43,11 +44,13 @@ class Invocation:
         settings: of the cluster, flags included.
         config: the file that was named, None for the usual one.
         as_json: whether the answer is one JSON document instead of text for people.
+        read: reads the settings again; raises `InvalidSettings`.
     """
 
     settings: Settings
     config: Path | None
     as_json: bool
+    read: Callable[[], Settings]
 
 
 def begin(
@@ -69,9 +72,10 @@ def begin(
     Raises:
         InvalidSettings: the settings cannot be used.
     """
-    settings = load(config, {"redis": {"url": redis}, **(flags or {})})
+    read = partial(load, config, {"redis": {"url": redis}, **(flags or {})})
+    settings = read()
     logs.configure(settings.log, quiet=quiet)
-    return Invocation(settings, config, as_json)
+    return Invocation(settings, config, as_json, read)
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from node import supervisor
+from node.listening import check_ports
 from node.respawn import NodePlan
-from node.supervisor import Supervisor, check_ports, is_ready, node_command
+from node.supervisor import Supervisor, is_ready, node_command
+from node.terminal import Terminal
 from router.errors import ServerFailed
 from router.store.embedded import EmbeddedServer
 from tests.support.valkey import plain_client
@@ -44,6 +46,14 @@ def note(number, _):
     threading.Timer(0.5, os._exit, (0,)).start()
 for number in (signal.SIGTERM, signal.SIGUSR1):
     signal.signal(number, note)
+"""
+
+HEARS_HANGUPS = """
+import os, signal
+def hear(number, _):
+    with open(os.environ["NOTES"], "a") as notes:
+        notes.write(f"{os.getpid()}\\n")
+signal.signal(signal.SIGHUP, hear)
 """
 
 
@@ -164,12 +174,32 @@ class TestNodes:
             await asyncio.sleep(0)
             os.kill(os.getpid(), signal.SIGTERM)
 
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     async def test_a_signal_stops_all(self, number: signal.Signals) -> None:
         scene = Scene()
         async with scene.running():
             os.kill(os.getpid(), number)
             await eventually(lambda: all(is_gone(pid) for pid in scene.pids()))
+
+    async def test_the_end_of_the_terminal_stops_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Terminal, "is_closed", lambda terminal: True)
+        scene = Scene()
+        async with scene.running():
+            os.kill(os.getpid(), signal.SIGHUP)
+            await eventually(lambda: all(is_gone(pid) for pid in scene.pids()))
+
+    async def test_the_same_signal_without_it_is_for_the_nodes(self, tmp_path: Path) -> None:
+        notes = tmp_path / "notes"
+        scene = Scene(program=HEARS_HANGUPS + READY, environment={"NOTES": str(notes)})
+        async with scene.running():
+            os.kill(os.getpid(), signal.SIGHUP)
+
+            def all_heard() -> bool:
+                return notes.exists() and len(notes.read_text().split()) == len(scene.pids())
+
+            await eventually(all_heard)
+            assert {int(pid) for pid in notes.read_text().split()} == set(scene.pids())
+        assert scene.said == ["the nodes read their settings again"]
 
     async def test_an_error_nobody_expected_leaves_no_node(self) -> None:
         scene = Scene()
