@@ -9,8 +9,10 @@ from typing import Final
 import structlog
 
 from node.auth import Gate
+from node.auth.tickets import Tickets, is_ticket
 from node.disconnects import EXPIRED
 from node.frames import ErrorFrame, Expiring, Refreshed, RefreshFrame
+from node.identity import Identity
 from node.inbound import error_frame
 from node.session import ClientSession
 from node.wheel import Wheel
@@ -32,10 +34,19 @@ class Expiry:
         leeway_s: how long after its end a token still counts.
         services: own the loops.
         counts: of the process.
+        tickets: knows those who come with one; None where there are none.
     """
 
-    def __init__(self, gate: Gate, leeway_s: float, services: Services, counts: Counts) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        leeway_s: float,
+        services: Services,
+        counts: Counts,
+        tickets: Tickets | None = None,
+    ) -> None:
         self._gate = gate
+        self._tickets = tickets
         self._leeway_s = leeway_s
         self._counts = counts
         self._notices: Wheel[ClientSession] = Wheel()
@@ -88,7 +99,7 @@ class Expiry:
 
     async def _renew(self, session: ClientSession, frame: RefreshFrame) -> None:
         try:
-            identity = await self._gate.renew(frame.token)
+            identity = await self._holder_of(frame.token)
             if identity.user != session.user:
                 raise Forbidden("token: it is another user's; connect again with it")
             if identity.device not in {None, session.device}:
@@ -100,6 +111,12 @@ class Expiry:
             session.identity = identity
             self.watch(session)
             session.send(Refreshed(identity.expires_at, frame.ref))
+
+    async def _holder_of(self, token: str) -> Identity:
+        # A page that fetches tickets has nothing else to be renewed with.
+        if self._tickets is not None and is_ticket(token):
+            return await self._tickets.take(token)
+        return await self._gate.renew(token)
 
     def _renewed(self, session: ClientSession, task: "asyncio.Task[None]") -> None:
         del self._renewing[session]

@@ -102,10 +102,10 @@ class Node:
         )
         self.rescuer = self.member.make_rescuer()
         self.calls = Calls(on_message, self.counts)
+        self.tickets = Tickets(TicketStore(self.member.link, self.member.keys))
         self._watch_over()
         leases = self.member.leases
         self.feed = Feed(leases.everybody, self.member.services, settings.node.ping_interval_s)
-        self.tickets = Tickets(TicketStore(self.member.link, self.member.keys))
         self._served = self._make_served(self.gate)
 
     @property
@@ -158,7 +158,8 @@ class Node:
         peers = Peers(member.leases, lambda: member.endpoint.id, self._settings.tls)
         self.canary = Canary(member)
         self.isolation = Isolation(member, self.hub, peers, wanted.isolated_s)
-        self.expiry = Expiry(self.gate, self._settings.auth.leeway_s, member.services, self.counts)
+        leeway_s = self._settings.auth.leeway_s
+        self.expiry = Expiry(self.gate, leeway_s, member.services, self.counts, self.tickets)
         late_s = self._settings.lease.ttl_s / 2
         self.pulse = Pulse(member.services, late_s, member.endpoint.check_now, self.counts)
         self._describing = Describing(member, self.hub, self.pulse)
@@ -236,9 +237,7 @@ class Node:
         self.listen_api()
 
     def listen_api(self) -> None:
-        """Serve the API at `api.host`, `api.port`, if it has a port of its own.
-
-        For an application that serves `routes` itself; `listen` does it, too.
+        """Serve the API at a port of its own, if it has one; `listen` does it, too.
 
         Raises:
             ServerFailed: the port is taken, or the address is not this machine's.

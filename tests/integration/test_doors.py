@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import connect
 
 from node.auth import Scope, apikeys
 from node.handlers.api import TABLE
@@ -236,6 +237,25 @@ class TestTickets:
         text = await self.ticket(doors, token("alice"))
         assert "not for more tickets" in await self.ticket(doors, text, 401)
         assert (await knock(doors.second, f"?token={text}")).status == 101
+
+    async def test_a_session_is_renewed_by_a_ticket_where_its_client_has_nothing_else(
+        self, doors: Doors
+    ) -> None:
+        given = token("alice", life_s=30)
+        first, second, other = [
+            await self.ticket(doors, each)
+            for each in (given, token("alice", life_s=600), token("bob"))
+        ]
+        address = f"ws://{doors.second}/ws?token={first}"
+        async with connect(address, proxy=None) as socket:
+            welcome = json.loads(await socket.recv())
+            assert welcome["user"] == "alice"
+            for text, kind in ((other, "error"), (second, "refreshed"), (second, "error")):
+                await socket.send(json.dumps({"type": "refresh", "token": text}))
+                frame = json.loads(await socket.recv())
+                assert frame["type"] == kind, frame
+                if kind == "refreshed":
+                    assert frame["expires_at"] > time.time() + 500
 
     async def test_strangers_and_foreign_pages_get_none(self, doors: Doors) -> None:
         path = "/api/v1/tickets"
