@@ -301,7 +301,8 @@ class TestApart:
         for path in ("/api/v1/nodes", "/api/v1/stats", "/metrics", "/api/v1/openapi.json"):
             assert (await ask(node.api_address, "GET", path, key)).status == 200, path
             assert (await ask(node.api_address, "GET", path)).status == 401, path
-        assert (await ask(node.api_address, "GET", "/healthz")).status == 200
+        for path in ("/healthz", "/dashboard"):
+            assert (await ask(node.api_address, "GET", path)).status == 200, path
         assert (await knock(node.api_address, "", bearer(token("alice")))).status == 404
         assert (await ask(node.api_address, "GET", "/")).status == 404
 

@@ -40,7 +40,7 @@ class EveryAnswerTest(ApiCase):
     def test_every_address_and_method_answers_with_them(self) -> None:
         paths = [re.sub(r"\{\w+\}", "alice", path) for path, _ in TABLE]
         paths += ["/", "/ws", "/ws?user=alice", "/static/switchboard.js", "/static/none.js"]
-        paths += ["/api/v1/nothing", "/nothing"]
+        paths += ["/api/v1/nothing", "/nothing", "/dashboard", "/dashboard/feed"]
         statuses = set()
         for path in paths:
             for method in _METHODS:
