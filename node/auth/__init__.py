@@ -42,7 +42,7 @@ def choose(
         gate = DevGate()
         return gate if authenticate is None else HookedGate(authenticate, gate, counts)
     pages = Origins(settings.origins)
-    keys = ApiKeys(Path(api.keys_file) if api.keys_file else None)
+    keys = ApiKeys(Path(api.keys_file) if api.keys_file else None, counts)
     callers = Callers(keys, pages)
     if settings.mode == "jwt" and authenticate is None:
         return TokenGate(settings, callers.authorize, pages.allows, counts)

@@ -18,6 +18,7 @@ from tornado.httputil import HTTPServerRequest
 
 from node.auth.bearer import Place, bearer_of
 from node.auth.gate import Scope
+from router.counts import Counts
 from router.errors import Forbidden, InvalidRequest, InvalidSettings, Unauthenticated
 
 PREFIX: Final = "sb_"
@@ -103,6 +104,7 @@ class ApiKeys:
 
     Args:
         path: of the file; None for no keys, which lets nobody in.
+        counts: of the process; None for its own.
         now: seconds since 1970.
         clock: seconds, ever rising.
 
@@ -113,16 +115,17 @@ class ApiKeys:
     def __init__(
         self,
         path: Path | None,
+        counts: Counts | None = None,
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path
+        self._counts = counts or Counts()
         self._now = now
         self._clock = clock
         self._keys: list[tuple[bytes, ApiKey]] = []
         self._seen: tuple[int, ...] | None = None
         self._look_at = clock() + _LOOK_S
-        self.failures = 0
         self.reload()
 
     def reload(self) -> None:
@@ -177,7 +180,7 @@ class ApiKeys:
         try:
             self.reload()
         except InvalidSettings as exc:
-            self.failures += 1
+            self._counts.failed("apikeys")
             _log.error("keys could not be read again; those of before stay", error=str(exc))
         else:
             _log.info("keys read again", file=str(self._path), keys=len(self._keys))

@@ -325,6 +325,19 @@ class TestApart:
         doubled = ["X-Forwarded-Proto: https", "X-Forwarded-Proto: http"]
         assert (await knock(node.address, "", *https, *doubled)).status == 403
 
+    async def test_the_registry_has_the_address_that_the_proxy_tells(self, apart: Doors) -> None:
+        (node,) = apart.cluster.nodes
+        told = {
+            "Authorization": f"Bearer {token('alice')}",
+            "X-Forwarded-For": "6.6.6.6, 203.0.113.9",
+        }
+        async with connect(f"ws://{node.address}/ws", additional_headers=told, proxy=None) as alice:
+            await alice.recv()
+            key = bearer(apart.keys["read"])
+            found = await ask(node.api_address, "GET", "/api/v1/users/alice", key)
+            (session,) = found.document["sessions"]
+            assert session["address"] == "203.0.113.9"
+
     async def test_what_refuses_is_json_with_every_header(self, apart: Doors) -> None:
         (node,) = apart.cluster.nodes
         for address in (node.address, node.api_address):

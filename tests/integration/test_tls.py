@@ -101,6 +101,7 @@ async def test_the_api_answers_over_tls_and_names_its_own_origin(
         f"{node.listening.url}api/v1/nodes", ssl_options=ca.client_context()
     )
     assert [each["name"] for each in json.loads(answer.body)["nodes"]] == ["n1", "n2"]
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
 async def test_a_message_that_is_too_large_is_refused_so_that_the_client_hears_it(

@@ -14,9 +14,11 @@ from node.auth.apikeys import ApiKeys, digest_of, make
 from node.auth.callers import Callers
 from node.auth.gate import Scope
 from node.auth.origins import Origins
+from router.counts import Counts
 from router.errors import Forbidden, InvalidRequest, InvalidSettings, Unauthenticated
 from tests.support.requests import request_of
 
+COUNTS = Counts()
 NOW = datetime(2027, 1, 1, tzinfo=UTC).timestamp()
 
 
@@ -47,7 +49,7 @@ def path(tmp_path: Path) -> Path:
 
 def keys_of(path: Path, text: str, clock: Clock | None = None) -> ApiKeys:
     path.write_text(text)
-    return ApiKeys(path, now=lambda: NOW, clock=clock or Clock())
+    return ApiKeys(path, COUNTS, now=lambda: NOW, clock=clock or Clock())
 
 
 def check(keys: ApiKeys, key: str, scope: Scope = Scope.READ) -> str:
@@ -198,10 +200,11 @@ class TestFile:
         keys = keys_of(path, row(key, "read"), clock)
         path.write_text("[[key]")
         clock.now += 3
+        before = COUNTS.failures["apikeys"]
         with capture_logs() as logs:
             assert check(keys, key) == "backend"
         assert "not valid TOML" in logs[0]["error"]
-        assert keys.failures == 1
+        assert COUNTS.failures["apikeys"] == before + 1
         with pytest.raises(InvalidSettings):
             keys.reload()
         path.write_text(row(other, "read", name="other"))
