@@ -122,6 +122,8 @@ async def serve(
             await node.close_server()
     if not opened:
         return 0
+    if node.gate.wants_keys and not settings.api.keys_file:
+        _log.warning("nobody may call the API: api.keys_file names no file")
     apart = {"api": node.api_address} if settings.api.apart else {}
     _log.info("node is up", address=node.listening.url, **apart)
     await stop.wait()

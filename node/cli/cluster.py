@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from node.auth import choose
 from node.certificates import server_context
 from node.cli import logs
 from node.cli.common import (
@@ -22,6 +23,7 @@ from node.cli.common import (
     say,
 )
 from node.listening import check_ports
+from node.peers import url_of
 from node.respawn import NodePlan, plan_nodes
 from node.serve import serve as serve_node
 from node.supervisor import Supervisor, node_command
@@ -57,6 +59,7 @@ def up(
     secure = bool(settings.tls.certificate_file)
     if secure:
         server_context(settings.tls)  # what is wrong with it is told once, and not by every node
+    choose(settings.auth, api=settings.api)  # likewise, of secrets and keys
     plans = plan_nodes(
         nodes, settings.node.host, settings.node.port, settings.api.port, secure=secure
     )
@@ -87,15 +90,23 @@ def _show_ready(
     where = _describe_store(invocation, store)
     if invocation.as_json:
         rows = [
-            {"name": plan.name, "url": plan.url, "pid": pid}
+            {"name": plan.name, "url": plan.url, "pid": pid, **_api_of(invocation, plan)}
             for plan, pid in zip(plans, pids, strict=True)
         ]
         print_json({"nodes": rows, "store": where, "pid": os.getpid()})
         return
     for plan, pid in zip(plans, pids, strict=True):
-        print(f"node {plan.name:<4} {plan.url}  (process {pid})")
+        apart = "".join(f", API at {url}" for url in _api_of(invocation, plan).values())
+        print(f"node {plan.name:<4} {plan.url}  (process {pid}{apart})")
     print(f"store     {where['address']}  (`switchboard redis-url` prints it with its password)")
     print(f"Ready (process {os.getpid()}). Ctrl-C stops everything.", flush=True)
+
+
+def _api_of(invocation: Invocation, plan: NodePlan) -> dict[str, str]:
+    """Return where a node's API is, if that has a port of its own."""
+    if not plan.api_port:
+        return {}
+    return {"api": url_of(f"{invocation.settings.api.host}:{plan.api_port}", secure=plan.secure)}
 
 
 def _describe_store(invocation: Invocation, store: EmbeddedServer | None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Who gets in where tokens and keys are asked for: over real sockets, on several nodes."""
 
+import asyncio
 import json
 import re
 import time
@@ -17,9 +18,9 @@ from node.handlers.openapi import operations_of
 from node.identity import Right
 from router.store.embedded import EmbeddedServer
 from tests.support.cluster import Cluster
-from tests.support.processes import free_port_range
+from tests.support.processes import Switchboard, free_port_range
 from tests.support.strangers import ask, bearer, guarded, knock
-from tests.support.tokens import token
+from tests.support.tokens import SECRET, token
 
 LISTED = "https://app.example"
 
@@ -337,6 +338,40 @@ class TestApart:
             found = await ask(node.api_address, "GET", "/api/v1/users/alice", key)
             (session,) = found.document["sessions"]
             assert session["address"] == "203.0.113.9"
+
+    async def test_several_nodes_have_consecutive_ports_for_their_apis(
+        self, tmp_path: Path
+    ) -> None:
+        overrides, keys = guarded(tmp_path, ops="read")
+        port = free_port_range(4)
+        environment = {
+            "SWITCHBOARD_AUTH__MODE": "jwt",
+            "SWITCHBOARD_AUTH__SECRET": SECRET,
+            "SWITCHBOARD_API__KEYS_FILE": overrides["api"]["keys_file"],
+            "SWITCHBOARD_API__PORT": str(port + 2),
+        }
+        up = ("up", "--json", "--nodes", "2", "--port", str(port))
+        with Switchboard(tmp_path, *up, environment=environment) as switchboard:
+            document = await asyncio.to_thread(switchboard.document)
+            apis = [node["api"] for node in document["nodes"]]
+            assert apis == [f"http://127.0.0.1:{port + 2}/", f"http://127.0.0.1:{port + 3}/"]
+            for number in (2, 3):
+                address = f"127.0.0.1:{port + number}"
+                told = await ask(address, "GET", "/api/v1/nodes", bearer(keys["ops"]))
+                assert [node["name"] for node in told.document["nodes"]] == ["n1", "n2"]
+
+    async def test_a_file_of_keys_that_cannot_be_read_stops_the_start_with_one_line(
+        self, tmp_path: Path
+    ) -> None:
+        environment = {
+            "SWITCHBOARD_AUTH__MODE": "jwt",
+            "SWITCHBOARD_AUTH__SECRET": SECRET,
+            "SWITCHBOARD_API__KEYS_FILE": "none.toml",
+        }
+        with Switchboard(tmp_path, "up", environment=environment) as switchboard:
+            assert await asyncio.to_thread(switchboard.wait) == 2
+            (line,) = switchboard.said
+            assert "api.keys_file: none.toml: No such file or directory; `switchboard key" in line
 
     async def test_what_refuses_is_json_with_every_header(self, apart: Doors) -> None:
         (node,) = apart.cluster.nodes
