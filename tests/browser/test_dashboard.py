@@ -283,7 +283,7 @@ def test_a_trace_is_shown_step_by_step(board: Dashboard) -> None:
     expect(page.locator("#test-outcome")).to_have_text("delivered")
     expect(page.locator("#steps li")).to_have_count(4)
     expect(page.locator("#steps .step-time")).to_have_text(
-        ["+0.0 ms", "+0.5 ms", "+3.0 ms", "+10.1 ms"]
+        ["+0 ms", "+0.5 ms", "+3 ms", "+10.1 ms"]
     )
     expect(page.locator("#steps li").nth(1)).to_contain_text("1 session on n2")
 

@@ -14,11 +14,14 @@ const NO_CHARTS =
 
 /** @type {any} plotly.js; null until it is there */
 let plotly = null;
+/** What somebody points at does not move away under them; a pointer that only lies there is nobody. */
+const HOLD_MS = 5_000;
+
 /**
- * `held`: somebody points at it, and it must not move away under them; `seen`: it is, or nearly is,
+ * `heldUntil`: when it may change again, by `performance.now`; `seen`: it is, or nearly is,
  * where somebody looks; `drawn`: at least once, as print and pictures of the whole page want it.
  *
- * @type {{spec: Spec, chart: HTMLElement, figure: HTMLElement, held: boolean, seen: boolean,
+ * @type {{spec: Spec, chart: HTMLElement, figure: HTMLElement, heldUntil: number, seen: boolean,
  *   drawn: boolean}[]}
  */
 const charts = [];
@@ -43,10 +46,14 @@ export async function wireCharts(onDue) {
     const chart = make("div", { class: "chart" });
     chart.setAttribute("role", "img");
     const figure = createFigure(spec, chart);
-    const entry = { spec, chart, figure, held: false, seen: false, drawn: false };
+    const entry = { spec, chart, figure, heldUntil: 0, seen: false, drawn: false };
     charts.push(entry);
-    chart.addEventListener("pointerenter", () => (entry.held = true));
-    chart.addEventListener("pointerleave", () => (entry.held = false));
+    chart.addEventListener("pointermove", () => {
+      entry.heldUntil = performance.now() + HOLD_MS;
+    });
+    chart.addEventListener("pointerleave", () => {
+      entry.heldUntil = 0;
+    });
     byId("charts").append(figure);
     watch.observe(figure);
   }
@@ -88,13 +95,19 @@ function createFigure(spec, chart) {
   return figure;
 }
 
-/** @param {History} history draw it, as far as somebody looks */
-export function showCharts(history) {
+/**
+ * Draw them, as far as somebody looks.
+ *
+ * @param {History} history
+ * @param {boolean} [anyway] whether those that somebody points at change, too
+ */
+export function showCharts(history, anyway = false) {
   const style = getComputedStyle(document.documentElement);
   /** @param {string} property */
   const colourOf = (property) => style.getPropertyValue(property).trim();
   for (const entry of charts) {
-    const { spec, chart, figure, held, seen, drawn } = entry;
+    const { spec, chart, figure, heldUntil, seen, drawn } = entry;
+    const held = !anyway && performance.now() < heldUntil;
     fillWords(spec, history, figure, chart);
     if (figure.querySelector("details")?.open) fillTable(spec, history, figure);
     if (plotly === null || chart.hidden || (drawn && (held || !seen))) continue;

@@ -17,8 +17,9 @@ export function traces(spec, history, colourOf) {
   const x = history.samples.map((sample) => new Date(sample.at));
   return spec.lines(history).map((line) => {
     const colour = colourOf(line.colour);
-    const stacked = { stackgroup: "all", fillcolor: colour, line: { color: colour, width: 1 } };
+    const stacked = { stackgroup: "all", fillcolor: colour, line: { color: colour, width: 0 } };
     const shape = spec.look === "steps" ? "hv" : "linear";
+    const dash = line.dashed ? "dash" : "solid";
     return {
       type: "scatter",
       mode: "lines",
@@ -28,7 +29,7 @@ export function traces(spec, history, colourOf) {
       customdata: history.samples.map((sample) => spec.show(line.value(sample))),
       hovertemplate: "%{customdata}",
       connectgaps: false,
-      ...(spec.look === "stack" ? stacked : { line: { color: colour, width: 2, shape } }),
+      ...(spec.look === "stack" ? stacked : { line: { color: colour, width: 2, shape, dash } }),
     };
   });
 }
@@ -76,21 +77,37 @@ export function layout(spec, history, colourOf) {
       // Else the seconds of a minute would all be called the same.
       ...(end - begin < 3 * 60_000 ? { tickformat: "%H:%M:%S", nticks: 4 } : {}),
     },
-    yaxis: {
-      ...axis,
-      range: [0, top(spec, history)],
-      nticks: 5,
-      automargin: true,
-      tickformat: spec.axis.tickformat,
-      ticksuffix: spec.axis.ticksuffix,
-    },
+    yaxis: { ...axis, ...heights(spec, history), automargin: true },
+  };
+}
+
+/** Latencies are told from here on: what is shorter is not worth a look. */
+const SHORTEST_LATENCY_MS = 0.1;
+
+/**
+ * @param {Spec} spec
+ * @param {History} history
+ * @returns {object} how far the axis goes, and its ticks
+ */
+function heights(spec, history) {
+  const highest = Math.max(top(spec, history) * 1.1, spec.axis.least);
+  if (spec.axis.type === "linear") {
+    return { range: [0, highest], nticks: 5, tickformat: spec.axis.format };
+  }
+  const ticks = [];
+  for (let tick = SHORTEST_LATENCY_MS; tick <= highest; tick *= 10) ticks.push(tick);
+  return {
+    type: "log",
+    range: [Math.log10(SHORTEST_LATENCY_MS), Math.log10(highest)],
+    tickvals: ticks,
+    ticktext: ticks.map((tick) => spec.show(tick)),
   };
 }
 
 /**
  * @param {Spec} spec
  * @param {History} history
- * @returns {number} where the axis ends: over the highest point, and never at zero
+ * @returns {number} the highest point
  */
 function top(spec, history) {
   const lines = spec.lines(history);
@@ -100,7 +117,7 @@ function top(spec, history) {
     const height = spec.look === "stack" ? values.reduce((a, b) => a + b, 0) : Math.max(...values);
     if (height > highest) highest = height;
   }
-  return Math.max(highest * 1.1, spec.axis.least);
+  return highest;
 }
 
 /** What plotly.js may do beside drawing: nothing. */

@@ -29,11 +29,15 @@ function figuresArrived(figures) {
   draw();
 }
 
-/** Nobody looks at a hidden page; what was missed is in the history. */
-function draw() {
+/**
+ * Nobody looks at a hidden page; what was missed is in the history.
+ *
+ * @param {boolean} [anyway] see `showCharts`
+ */
+function draw(anyway = false) {
   if (newest === null || document.hidden) return;
   showNodes(newest);
-  showCharts(history);
+  showCharts(history, anyway);
 }
 
 /** @param {import("./feed.js").FeedStatus} status */
@@ -97,8 +101,8 @@ api.addEventListener("refused", (event) => {
   // While it connects the feed says so itself.
   if (feed.status.state === "open") feed.refuse(words, status);
 });
-document.addEventListener("visibilitychange", draw);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+document.addEventListener("visibilitychange", () => draw());
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(true));
 
 wireConnection(() => feed.retryNow());
 wireNodes(drain);

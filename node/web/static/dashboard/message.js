@@ -19,7 +19,7 @@ const STEPS = {
   pushed: "It was put into a node's inbox",
   taken: "The node took it out of its inbox",
   written: "It was written to the socket",
-  proved: "The client proved that it received it",
+  proved: "A receipt came back to the sender",
   settled: "The outcome was told to the sender",
 };
 
@@ -122,7 +122,7 @@ export class TestMessage {
       try {
         const answer = await this.#api.ask(`/api/v1/traces/${encodeURIComponent(trace)}`);
         if (turn !== this.#turn) return;
-        const known = [...answer.steps].sort((a, b) => a.at - b.at);
+        const known = inOrder(answer.steps);
         found = known.length;
         showSteps(known);
         if (known.some((step) => step.step === "settled")) break;
@@ -133,7 +133,7 @@ export class TestMessage {
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
       if (turn !== this.#turn) return;
     }
-    const told = "Times are those of each node's own clock.";
+    const told = "Times are good to some milliseconds only from one node to another.";
     setText(traceWords, found > 0 ? told : `There is no trace of it: ${said}.`);
   }
 }
@@ -156,6 +156,25 @@ function showOutcome(tone, label, text) {
   setText(words, text);
 }
 
+/**
+ * The times of two nodes differ by some milliseconds, and a message that is taken before it was pushed
+ * makes no sense to anybody: the kind of step comes first, then its time.
+ *
+ * @param {Step[]} told
+ */
+function inOrder(told) {
+  const kinds = Object.keys(STEPS);
+  /** @param {Step} step */
+  const place = ({ step }) => (kinds.includes(step) ? kinds.indexOf(step) : kinds.length);
+  return [...told].sort((a, b) => place(a) - place(b) || a.at - b.at);
+}
+
+/** @param {number} ms @returns {string} */
+function inTime(ms) {
+  const size = Math.abs(ms).toLocaleString("en", { maximumFractionDigits: 1 });
+  return `${ms < 0 ? "\u2212" : "+"}${size} ms`;
+}
+
 /** @param {Step[]} known in order */
 function showSteps(known) {
   const began = known[0]?.at ?? 0;
@@ -168,15 +187,20 @@ function showSteps(known) {
         "li",
         {},
         make("span", { class: "step-time" }),
-        make("span", { class: "step-name" }),
+        make(
+          "span",
+          {},
+          make("span", { class: "step-name" }),
+          " ",
+          make("span", { class: "step-detail" }),
+        ),
         make("span", { class: "step-node" }),
-        make("span", { class: "step-detail" }),
       ),
     (item, step) => {
       /** @param {string} name @param {string} text */
       const fill = (name, text) =>
         setText(/** @type {Element} */ (item.querySelector(`.step-${name}`)), text);
-      fill("time", `+${((step.at - began) * 1000).toFixed(1)} ms`);
+      fill("time", inTime((step.at - began) * 1000));
       fill("name", STEPS[step.step] ?? step.step);
       fill("node", step.node);
       fill("detail", inText(step.detail));

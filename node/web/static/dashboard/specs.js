@@ -9,6 +9,14 @@ import { count, milliseconds, rate } from "./figures.js";
  * @property {string} name
  * @property {string} colour the custom property that holds it
  * @property {(sample: Sample) => number | null} value
+ * @property {boolean} [dashed] so that one below it shows
+ */
+
+/**
+ * @typedef {object} Axis
+ * @property {"linear" | "log"} type
+ * @property {string} format of its ticks
+ * @property {number} least where it ends at least
  */
 
 /**
@@ -18,8 +26,7 @@ import { count, milliseconds, rate } from "./figures.js";
  * @property {"stack" | "lines" | "steps"} look
  * @property {(history: History) => Line[]} lines
  * @property {(value: number | null | undefined) => string} show
- * @property {{tickformat: string, ticksuffix: string, least: number}} axis how its ticks read, and
- *   where it ends at least
+ * @property {Axis} axis
  * @property {string} empty what is said while there is nothing to draw
  */
 
@@ -57,7 +64,7 @@ export const SPECS = [
           value: ({ perSecond }) => (perSecond === null ? null : (perSecond[outcome] ?? 0)),
         })),
     show: rate,
-    axis: { tickformat: "~s", ticksuffix: "", least: 1 },
+    axis: { type: "linear", format: "~s", least: 1 },
     empty: "No message has been sent since you opened this page.",
   },
   {
@@ -69,7 +76,8 @@ export const SPECS = [
       { name: "p99", colour: "--chart-second", value: (sample) => sample.p99 },
     ],
     show: milliseconds,
-    axis: { tickformat: "~r", ticksuffix: " ms", least: 1 },
+    // The slowest of a hundred may take a thousand times as long as most.
+    axis: { type: "log", format: "", least: 10 },
     empty: "No message was timed yet.",
   },
   {
@@ -80,7 +88,7 @@ export const SPECS = [
       { name: "sessions", colour: "--chart-first", value: (sample) => sample.sessions },
     ],
     show: count,
-    axis: { tickformat: ",d", ticksuffix: "", least: 4 },
+    axis: { type: "linear", format: ",d", least: 4 },
     empty: "No figures yet.",
   },
   {
@@ -89,10 +97,10 @@ export const SPECS = [
     look: "steps",
     lines: () => [
       { name: "rescues", colour: "--chart-second", value: (sample) => sample.rescues },
-      { name: "fences", colour: "--chart-third", value: (sample) => sample.fences },
+      { name: "fences", colour: "--chart-third", value: (sample) => sample.fences, dashed: true },
     ],
     show: count,
-    axis: { tickformat: ",d", ticksuffix: "", least: 4 },
+    axis: { type: "linear", format: ",d", least: 4 },
     empty: "No figures yet.",
   },
 ];
