@@ -210,6 +210,8 @@ def decode_envelope(entry: bytes) -> Envelope:
         envelope: Envelope = _envelope_decoder.decode(entry)
     except _UNREADABLE as exc:
         raise DecodeError(f"not an envelope of version {VERSION}: {exc}") from exc
+    if isinstance(envelope, TracedEnvelope) and not envelope.trace:
+        raise DecodeError("a watched message has no trace")
     if isinstance(envelope, MessageEnvelope) and envelope.sender and envelope.users is not None:
         if len(envelope.users) != len(envelope.refs):
             raise DecodeError("users and refs differ in number")

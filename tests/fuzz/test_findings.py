@@ -12,6 +12,11 @@ from tests.fuzz.targets import TARGETS
         ("store-replies", b"%1\r\n>1\r\n+a\r\n+b\r\n"),
         # A frame of the wrong types whose ref is not UTF-8: looking for the ref raised.
         ("client-msgpack", b"\x82\xa4type\xa3nay\xa3ref\xa1\xff"),
+        # A watched message without its trace: whoever it was sent on to could not read it.
+        (
+            "envelopes",
+            b"\x9d\x16\xa2m2\xa0\xa0\x00\x03\xcb?\xf8\x00\x00\x00\x00\x00\x00\t\xc0\x90\xc4\x011\x90\x90",
+        ),
         # More parameters than Tornado takes.
         ("api-queries", b"&a=1" * 1_001),
     ],
