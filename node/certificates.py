@@ -1,6 +1,7 @@
 """The certificate that a node's servers show, loaded again when its files change."""
 
 import asyncio
+import contextlib
 import ssl
 from pathlib import Path
 from typing import Final
@@ -145,6 +146,7 @@ def peer_context(settings: TlsSettings) -> ssl.SSLContext | None:
         return None
     context = ssl.create_default_context()
     context.check_hostname = False
-    context.load_verify_locations(cafile=settings.certificate_file)
+    with contextlib.suppress(OSError):  # it is just being replaced; ssl.SSLError is one, too
+        context.load_verify_locations(cafile=settings.certificate_file)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
