@@ -110,7 +110,7 @@ def server_context(settings: TlsSettings) -> ssl.SSLContext:
     key = settings.key_file or settings.certificate_file
     try:
         # A key with a password would be asked for it on the terminal.
-        context.load_cert_chain(settings.certificate_file, key, password="")
+        context.load_cert_chain(settings.certificate_file, key, lambda: "")
     except (ssl.SSLError, OSError, ValueError) as exc:
         raise ServerFailed(
             f"tls.certificate_file '{settings.certificate_file}' and its key '{key}' cannot be "

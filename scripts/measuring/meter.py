@@ -61,7 +61,7 @@ def _process_ns(pid: int) -> int:
     if _LINUX:
         return time.clock_gettime_ns(process_clock(pid))
     shown = subprocess.run(
-        ["ps", "-o", "time=", "-p", str(pid)], capture_output=True, text=True, check=False
+        ["/bin/ps", "-o", "time=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
     if shown.returncode != 0:
         raise ProcessLookupError(pid)
