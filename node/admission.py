@@ -59,6 +59,7 @@ class Admission:
         self.counts = counts
         self._sessions = sessions
         self.by_address = mode != "dev"
+        self.room: int | None = None  # sessions that fit on this machine, when it is known
         self._here: Counter[str] = Counter()
         self._handshakes: Buckets[str] = Buckets()
         self._turns = Turns()
@@ -80,9 +81,10 @@ class Admission:
         limits = self.limits.now
         if self.by_address:
             self._ask_address(network_of(address), now)
-        if len(self._sessions) >= limits.sessions:
+        most = limits.sessions if self.room is None else min(limits.sessions, self.room)
+        if len(self._sessions) >= most:
             self.counts.limit("sessions")
-            words = f"this node has its {limits.sessions:,} sessions (limits.sessions)"
+            words = f"this node has its {most:,} sessions (limits.sessions)"
             raise Full(words, _LATER_S * (1.0 + 2.0 * roll))
         after_s = self._turns.ask(limits.handshakes_per_second, now)
         if after_s:

@@ -11,12 +11,13 @@ from typing import Final
 import structlog
 from structlog.contextvars import bind_contextvars
 
+from node import descriptors
 from node.node import Node
 from node.reload import Put, Reload
 from node.respawn import ALL_LEAVE
 from node.terminal import on_hangup
 from router.errors import Unavailable
-from router.settings import Settings
+from router.settings import LimitSettings, Settings
 
 _RETRY_S: Final = 0.5
 _log = structlog.get_logger()
@@ -76,10 +77,25 @@ class _Signals:
         self.stop.set()
 
 
+def _make_room(node: Node, limits: LimitSettings) -> None:
+    """Have a descriptor for each connection there may be, or take fewer sessions."""
+    wanted = descriptors.wanted(limits)
+    files = descriptors.claim(wanted)
+    node.admission.room = None
+    if files < wanted:
+        node.admission.room = descriptors.sessions_that_fit(files, limits)
+        _log.warning(
+            "too few files may be open for limits.sessions; raise LimitNOFILE or ulimit -n",
+            files=files,
+            sessions=node.admission.room,
+        )
+
+
 def _put(node: Node, settings: Settings) -> None:
     """Put in force what a node can change while it runs; raises as `Gate.reload`."""
     node.gate.reload(settings.auth)
     node.limits.now = settings.limits
+    _make_room(node, settings.limits)
     node.listening.reload_certificate()
 
 
@@ -113,6 +129,7 @@ async def serve(
     bind_contextvars(node=settings.node.name, endpoint=lambda: node.member.endpoint.id)
     if read is not None:
         signals.reload = Reload(settings, read, partial(_put, node), *put).run
+    _make_room(node, settings.limits)
     node.listen()
     opened = False
     try:

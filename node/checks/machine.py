@@ -10,34 +10,32 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from node import descriptors
 from node.checks.finding import Finding, fail, ok, warn
+from router.settings import LimitSettings
 
-_BESIDE: Final = 200  # files a node has open beside its sockets
-_FEW_FILES: Final = 4_096
 _FEW_PORTS: Final = 10_000
 _SHORT_QUEUE: Final = 1_024
 _PROC: Final = Path("/proc/sys/net")
 
 
-def open_files(sessions: int | None, soft: int, hard: int) -> Iterator[Finding]:
-    """Compare how many files may be open with how many sessions there may be.
+def open_files(limits: LimitSettings, hard: int) -> Iterator[Finding]:
+    """Compare how many files may be open with how many connections there may be.
 
     Args:
-        sessions: of one node at most; None where that is not limited.
-        soft, hard: the limits of this process; -1 for none.
+        limits: of connections.
+        hard: the limit of this process that nobody but root can raise; -1 for none. A node raises
+            the other one by itself.
     """
-    wanted = _FEW_FILES if sessions is None else sessions + _BESIDE
-    told = "no limit" if soft == resource.RLIM_INFINITY else f"{soft:,} at most"
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        room = "" if hard == resource.RLIM_INFINITY or hard >= wanted else " (as root)"
-        mend = f"ulimit -n {wanted}{room}, or LimitNOFILE={wanted} in the service's unit"
-        if sessions is None:
-            yield warn("open files", f"{told}, and every session is one", mend)
-        else:
-            mend += f", or limits.sessions = {max(1, soft - _BESIDE)}"
-            yield fail("open files", f"{told}, and limits.sessions is {sessions:,}", mend)
-    else:
+    wanted = descriptors.wanted(limits)
+    if hard == resource.RLIM_INFINITY or hard >= wanted:
+        told = "no limit" if hard == resource.RLIM_INFINITY else f"{hard:,} at most"
         yield ok("open files", told)
+    else:
+        fit = descriptors.sessions_that_fit(hard, limits)
+        told = f"{hard:,} at most: of {limits.sessions:,} sessions (limits.sessions) {fit:,} fit"
+        mend = f"ulimit -Hn {wanted} (as root), or LimitNOFILE={wanted} in the service's unit"
+        yield warn("open files", told, f"{mend}, or limits.sessions = {fit}")
 
 
 def backlog(somaxconn: int | None) -> Iterator[Finding]:
@@ -146,11 +144,11 @@ def _number(path: Path) -> list[int] | None:
         return None
 
 
-def everything(host: str, port: int, sessions: int | None, taken_by: str) -> Iterator[Finding]:
+def everything(host: str, port: int, limits: LimitSettings, taken_by: str) -> Iterator[Finding]:
     """Look at all of it; see `open_files` and `free` for the arguments."""
     yield from python(tuple(sys.version_info[:3]))
     yield from libraries(importlib.metadata.requires("switchboard") or [])
-    yield from open_files(sessions, *resource.getrlimit(resource.RLIMIT_NOFILE))
+    yield from open_files(limits, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     queue = _number(_PROC / "core/somaxconn")
     yield from backlog(queue[0] if queue else None)
     span = _number(_PROC / "ipv4/ip_local_port_range")

@@ -56,9 +56,8 @@ async def _look(config: Path | None, redis: str | None) -> list[Finding]:
     found += certificates.everything(configuration.named_files(settings))
     found += [finding async for finding in _look_at_store(settings)]
     # Last, since the registry knows whether it is a node of ours that has the port.
-    limit = getattr(getattr(settings, "limits", None), "sessions", None)
     taken_by = next((f.check.removeprefix("node ") for f in found if _is_here(f, settings)), "")
-    found += machine.everything(settings.node.host, settings.node.port, limit, taken_by)
+    found += machine.everything(settings.node.host, settings.node.port, settings.limits, taken_by)
     return found
 
 

@@ -26,7 +26,7 @@ class DoctorTest(CliCase):
         told = self.switchboard("doctor", "--json").document
         assert told["ok"] is True
         levels: dict[str, Any] = {each["check"]: each["level"] for each in told["findings"]}
-        for check in ("settings", "store rights", "nodes", "python", "open files"):
+        for check in ("settings", "store rights", "nodes", "python", "libraries"):
             assert levels[check] == "ok", check
 
     def test_a_store_of_somebody_else_ends_it_with_1(self) -> None:
