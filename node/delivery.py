@@ -184,9 +184,7 @@ class NodeDelivery:
         """Note how long what was just written has been under way; one look at the clock for all."""
         sent_at, self._sent_at = self._sent_at, []
         if self.counts.timing:
-            now, written_s = time.time(), self.counts.written_s
-            for at in sent_at:
-                written_s.add(now - at)
+            self.counts.written_s.add_since(sent_at, time.time())
 
     def kick(self, envelope: KickEnvelope) -> int:
         """See `Recipient.kick`."""

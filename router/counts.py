@@ -37,6 +37,13 @@ class Histogram:
         if value > 0:
             self.total += value
 
+    def add_since(self, times: Sequence[float], now: float) -> None:
+        """Count how long ago each of `times` was at `now`; as `add`, in one go."""
+        bounds, counts = self.bounds, self.counts
+        for at in times:
+            counts[bisect_left(bounds, now - at)] += 1
+        self.total += max(0.0, now * len(times) - sum(times))
+
     @property
     def count(self) -> int:
         """Return how many values came."""

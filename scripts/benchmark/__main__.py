@@ -10,8 +10,9 @@ from rich.console import Console
 
 from router.errors import ServerFailed
 from scripts.benchmark.cluster import start_cluster
-from scripts.benchmark.options import MODES, Options
+from scripts.benchmark.options import METERED, MODES, STANDARD, Options
 from scripts.benchmark.report import document, show
+from scripts.benchmark.scraping import Scraper
 from scripts.measuring.children import ChildFailed
 from scripts.measuring.cluster import Cluster
 from scripts.measuring.command import (
@@ -36,6 +37,7 @@ HELP = (
 )
 EXAMPLE = (
     "Example: scripts/bench --nodes 1,4 --repeats 3 --out /tmp/bench\n\n"
+    "What metrics cost: scripts/bench --nodes 1 --repeats 15 --modes unmetered,metered\n\n"
     "Exit status: 0 done; 1 the product lost, doubled or misdelivered a message, or a process "
     "failed; 2 usage."
 )
@@ -77,7 +79,9 @@ def bench(
     size: Annotated[
         int, typer.Option(min=MIN_SIZE_BYTES, max=60_000, help="Bytes of data in a message.")
     ] = 100,
-    modes: Annotated[str, typer.Option(help="Rows, by name; routed: all three.")] = ",".join(MODES),
+    modes: Annotated[str, typer.Option(help="Rows, by name; routed: all three.")] = ",".join(
+        mode.name for mode in STANDARD
+    ),
     quick: Annotated[
         bool, typer.Option("--quick", help="A smoke of some seconds; its figures mean little.")
     ] = False,
@@ -117,10 +121,15 @@ async def _measure(options: Options, errors: Console, cells: int) -> Results:
         async with workshop("bench") as (directory, children, stores):
 
             async def start(kind: str, nodes: int) -> Cluster:
-                return await start_cluster(children, stores, kind, nodes, options.users, directory)
+                made = await start_cluster(children, stores, kind, nodes, options.users, directory)
+                if kind == METERED:
+                    scraper.watch(made.ports)
+                return made
 
             runner = Runner(options, children, stores, start, step)
-            await runner.run()
+            async with Scraper() as scraper:
+                await runner.run()
+            runner.results.scrapes = scraper.answered
     return runner.results
 
 

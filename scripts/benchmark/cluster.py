@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+from scripts.benchmark.options import METERED, UNMETERED
 from scripts.measuring.children import Child, Children, python
 from scripts.measuring.cluster import (
     Cluster,
@@ -18,7 +19,7 @@ from scripts.measuring.store import Store, Stores
 
 _SENDERS = {
     "channel": "scripts.benchmark.channel_sender",
-    "routed": "scripts.measuring.router_sender",
+    **dict.fromkeys(("routed", METERED, UNMETERED), "scripts.measuring.router_sender"),
 }
 
 
@@ -30,7 +31,7 @@ async def start_cluster(
     Args:
         children: owns the processes.
         stores: owns the server.
-        kind: `bare`, `channel` or `routed`.
+        kind: `bare`, `channel`, `routed`, or that with metrics on or off.
         nodes: how many.
         users: how many; user i is held by node i modulo `nodes`.
         directory: for sockets.
@@ -66,4 +67,6 @@ async def _start_node(
     if kind == "channel":
         command = python("scripts.benchmark.channel_node", *listen)
         return await children.start(name, command, env, talks=True)
+    if kind == UNMETERED:
+        env["SWITCHBOARD_NODE__METRICS"] = "false"
     return await start_node(children, name, f"n{number}", port, env)

@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts.benchmark.options import Options
-from scripts.benchmark.summary import Row, rows
+from scripts.benchmark.summary import METRICS_AIM, Row, metrics_cost, rows
 from scripts.measuring.machine import machine, versions
 from scripts.measuring.meter import cpu_source
+from scripts.measuring.modes import Regime
 from scripts.measuring.run import Results
 from scripts.measuring.stats import Spread
 
@@ -42,6 +43,11 @@ def document(options: Options, results: Results) -> dict[str, Any]:
         "cells": [cell.dump() for cell in results.cells],
         "idle": [asdict(idle) for idle in results.idle],
         "summary": [_row_document(row) for row in rows(options, results.cells)],
+        "metrics_cost": [
+            {"nodes": nodes, "regime": regime.label, "ratio": asdict(ratio)}
+            for nodes, regime, ratio in metrics_cost(options, results.cells)
+        ],
+        "scrapes": results.scrapes,
         "faults": results.faults(),
         "yardstick_faults": results.yardstick_faults(),
     }
@@ -57,6 +63,8 @@ def show(console: Console, options: Options, results: Results) -> None:
             console.print(_flow_table(options, mine))
     if any(row.met is not None for row in every):
         console.print(_aim_table(options, every))
+    if costs := metrics_cost(options, results.cells):
+        console.print(_metrics_table(options, costs))
     console.print(_idle_table(results))
     for note in NOTES:
         console.print(
@@ -165,6 +173,24 @@ def _aim_table(options: Options, every: Sequence[Row]) -> Table:
                 verdicts[row.met],
                 _ratio(row.ratio_one_by_one),
             )
+    return table
+
+
+def _metrics_table(options: Options, costs: Sequence[tuple[int, Regime, Spread]]) -> Table:
+    table = _table(
+        f"CPU of the nodes with metrics, scraped once a second, to without, {_median_of(options)}",
+        "load",
+        "nodes",
+        "ratio",
+        "aim",
+        "",
+    )
+    for nodes, regime, ratio in costs:
+        met = ratio.median <= METRICS_AIM
+        verdict = "[green]met[/]" if met else "[red]missed[/]"
+        table.add_row(
+            regime.label, str(nodes), _spread(ratio, 1, 3), f"<= {METRICS_AIM:g}", verdict
+        )
     return table
 
 

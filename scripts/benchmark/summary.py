@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-from scripts.benchmark.options import HEADLINE_OUTSTANDING, ONE_BY_ONE, Options
+from scripts.benchmark.options import HEADLINE_OUTSTANDING, METERED, ONE_BY_ONE, UNMETERED, Options
 from scripts.measuring.cell import Cell
 from scripts.measuring.modes import Mode, Regime
 from scripts.measuring.stats import Spread, ratios
@@ -12,6 +12,8 @@ from scripts.measuring.stats import Spread, ratios
 Figure = Callable[[Cell], float]
 
 CHANNEL = "channel"
+METRICS_AIM = 1.05
+"""What CPU of the nodes with metrics may be, to that without."""
 AIMS = {
     "full": {1: 0.4, 4: 0.35, 16: 0.35},
     "rate": {1: 1.1, 4: 0.85, 16: 0.8},
@@ -75,6 +77,18 @@ def rows(options: Options, cells: Sequence[Cell]) -> list[Row]:
         for mode in options.modes
         if _pick(cells, mode.name, nodes, regime)
     ]
+
+
+def metrics_cost(options: Options, cells: Sequence[Cell]) -> list[tuple[int, Regime, Spread]]:
+    """Return what metrics cost: (nodes, regime, CPU of nodes with them to without, by repeat)."""
+    found: list[tuple[int, Regime, Spread]] = []
+    for regime in options.regimes():
+        for nodes in options.nodes:
+            pair = [_pick(cells, name, nodes, regime) for name in (METERED, UNMETERED)]
+            if all(pair) and len(pair[0]) == len(pair[1]):
+                on, off = ([cell.cost.cpu_nodes for cell in each] for each in pair)
+                found.append((nodes, regime, Spread.of(ratios(on, off))))
+    return found
 
 
 def _row(cells: Sequence[Cell], mode: Mode, nodes: int, regime: Regime) -> Row:

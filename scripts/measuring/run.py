@@ -32,9 +32,11 @@ class Results:
 
     Args:
         product: the kind of cluster whose faults are the run's.
+        scrapes: answers to somebody who watched the nodes beside it all.
     """
 
     product: str = "routed"
+    scrapes: int = 0
     cells: list[Cell] = field(default_factory=list)
     warm_up: list[Cell] = field(default_factory=list)
     idle: list[Idle] = field(default_factory=list)

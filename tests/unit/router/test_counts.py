@@ -21,6 +21,21 @@ def test_a_time_below_zero_counts_as_none_at_all() -> None:
     assert (found.rising()[0], found.total) == ((1, 1), 0)
 
 
+def test_times_are_counted_together_as_they_are_one_by_one() -> None:
+    together, one_by_one = Histogram((1, 2, 4)), Histogram((1, 2, 4))
+    together.add_since([9.5, 8.5, 7, 1], 10)
+    for value in (0.5, 1.5, 3, 9):
+        one_by_one.add(value)
+    assert together.rising() == one_by_one.rising()
+    assert together.total == pytest.approx(one_by_one.total)
+
+
+def test_a_sender_whose_clock_is_ahead_does_not_let_the_sum_fall() -> None:
+    found = Histogram((1, 2))
+    found.add_since([12, 13], 10)
+    assert (found.rising()[0], found.total) == ((1, 2), 0)
+
+
 @pytest.mark.parametrize(
     ("share", "bound"), [(0.0, 1), (0.5, 1), (0.75, 2), (0.9, INFINITY), (1.0, INFINITY)]
 )

@@ -2,7 +2,7 @@ import pytest
 import typer
 
 from scripts.benchmark.__main__ import parse_modes
-from scripts.benchmark.options import MODES, Options
+from scripts.benchmark.options import MODES, STANDARD, Options
 from scripts.measuring.command import parse_nodes
 from scripts.measuring.modes import Regime
 
@@ -17,7 +17,7 @@ def test_what_would_be_measured_twice_is_left_out() -> None:
     cells = [(mode.name, regime) for _, _, regime, mode in Options(nodes=(1,), repeats=1).cells()]
     assert ("bare", Regime(outstanding=128)) not in cells
     assert ("one-by-one", Regime(rate=500.0)) not in cells
-    assert len(cells) == 3 * len(MODES) - 2
+    assert len(cells) == 3 * len(STANDARD) - 2
 
 
 def test_the_messages_of_a_rate_follow_from_its_seconds() -> None:
