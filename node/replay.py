@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
 import structlog
 
 from node.frames import Message
@@ -20,6 +21,7 @@ from router.store.mailbox import Mailbox
 _BATCH: Final = 64
 _ROOM_POLL_S: Final = 0.02
 _RETRY_S: Final = 1.0
+_json: Final = msgspec.json.Decoder(msgspec.Raw)
 _log = structlog.get_logger()
 
 
@@ -102,9 +104,10 @@ class Replays:
         seen = place.newest
         entries = await self._mailbox.read(session.user, place.position, _BATCH)
         for offset, message in entries:
-            if message is None or self._expired(message):
+            frames = None if message is None else self._frames(session, offset, message)
+            if message is None or frames is None or self._expired(message):
                 place.pass_over(offset)
-            elif not await self._write(session, offset, message):
+            elif not await self._write(session, offset, message, frames):
                 return True
         session.flush()
         if len(entries) == _BATCH:
@@ -115,18 +118,32 @@ class Replays:
             place.give_up(seen)
         return not place.behind()
 
-    async def _write(self, session: ClientSession, offset: Offset, message: StoredMessage) -> bool:
-        """Write one message when there is room for it; return whether it was written."""
+    def _frames(
+        self, session: ClientSession, offset: Offset, message: StoredMessage
+    ) -> bytes | None:
+        """Return what is written of a message; None if its data is none that we have stored."""
         codec = session.codec
+        try:
+            if not codec.binary:  # else it is read anyway
+                _json.decode(message.data.decode())
+            value = codec.value(message.data)
+        except Exception:  # noqa: BLE001 - whatever it is: it must not end every replay of this user
+            self.counts.garbage += 1
+            return None
         out = Message(
             id=message.id,
             origin=message.origin,
-            data=codec.value(message.data),
+            data=value,
             sent_at=message.sent_at,
             offset=str(offset),
             replay=True,
         )
-        frames = frame(codec.encode(out), binary=codec.binary)
+        return frame(codec.encode(out), binary=codec.binary)
+
+    async def _write(
+        self, session: ClientSession, offset: Offset, message: StoredMessage, frames: bytes
+    ) -> bool:
+        """Write one message when there is room for it; return whether it was written."""
         while not session.fits(len(frames)):
             session.flush()
             await asyncio.sleep(_ROOM_POLL_S)

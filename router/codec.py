@@ -43,6 +43,8 @@ class Answer(IntEnum):
 
 _Id = Annotated[str, msgspec.Meta(max_length=128)]
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+_Word = Annotated[str, msgspec.Meta(pattern=r"^[a-z]{1,16}$")]
+_Rate = Annotated[float, msgspec.Meta(ge=0, le=1e12)]  # which no NaN is
 _Offset = Annotated[str, msgspec.Meta(pattern=r"^\d{1,20}-\d{1,20}$")]
 
 
@@ -163,15 +165,15 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     by node, the old ones must still see that the new ones live.
     """
 
-    role: str
-    pid: int
-    address: str
-    state: str
-    sessions: int
-    received: int
-    delivered: int
-    received_per_second: float
-    delivered_per_second: float
+    role: _Word
+    pid: _Count
+    address: Annotated[str, msgspec.Meta(pattern=r"^[\w.:%\[\]-]{0,128}$")]
+    state: _Word
+    sessions: _Count
+    received: _Count
+    delivered: _Count
+    received_per_second: _Rate
+    delivered_per_second: _Rate
     vitals: Vitals = UNKNOWN
 
 
@@ -180,7 +182,7 @@ class RouteEntry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
 
     device: _Id
     address: _Id
-    since: float
+    since: Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -224,6 +226,8 @@ def decode_envelope(entry: bytes) -> Envelope:
 
 def decode_stored(value: bytes) -> StoredMessage:
     """Return what a mailbox entry holds; raise DecodeError if it is not one of ours."""
+    if len(value) > MAX_ENVELOPE_BYTES:
+        raise DecodeError(f"a stored message of {len(value)} bytes is over {MAX_ENVELOPE_BYTES}")
     try:
         return _stored_decoder.decode(value)
     except _UNREADABLE as exc:

@@ -120,6 +120,7 @@ class Counts:
         unanswered: writes to which no answer was asked.
         store_errors: error replies, by their first word, of those that are known; else `other`.
         store_lost: connections lost, by link.
+        garbage: values there that are none of ours, and were passed over or removed.
         heartbeat_s: how long the store took for the last heartbeat, seconds; rises and falls.
     """
 
@@ -137,6 +138,7 @@ class Counts:
         "failures",
         "fenced",
         "fences",
+        "garbage",
         "heartbeat_s",
         "limits",
         "lookups",
@@ -184,6 +186,7 @@ class Counts:
         self.store_errors: Counter[str] = Counter()
         self.store_lost: Counter[str] = Counter()
         self.heartbeat_s = 0.0
+        self.garbage = 0
 
     def _start_sending(self) -> None:
         self.sends = self.refusals = self.receipts_lost = 0

@@ -186,6 +186,10 @@ class StoreRefused(SwitchboardError):
         return f"the store refused a command: {self.error}"
 
 
+class Garbage(StoreRefused):
+    """A key holds another type than ours: somebody else's hand."""
+
+
 class InvalidSettings(SwitchboardError):
     """Settings that cannot work; every problem is named, one line each."""
 

@@ -9,7 +9,7 @@ import msgspec
 
 from router.codec import MAX_HOPS, Answer, MessageEnvelope, encode
 from router.counts import Counts
-from router.errors import SwitchboardError, Unavailable
+from router.errors import Garbage, SwitchboardError, Unavailable
 from router.model import EndpointId, SessionId, UserId
 from router.store.registry import Registry
 from router.transport.outbox import Outbox, Push
@@ -125,7 +125,12 @@ class Forwarder:
         )
         closed, keep = left, alive(user)
         for _ in range(MAX_HOPS):
-            routes = await self._registry.forget(user, closed, keep)
+            try:
+                routes = await self._registry.forget(user, closed, keep)
+            except Garbage:
+                # Nobody knows where this one user is; all others' messages wait behind this one.
+                self.counts.garbage += 1
+                return Answer.UNSURE
             if not routes.endpoints:
                 return Answer.NOT_HERE if sure else Answer.UNSURE
             if envelope.hop >= MAX_HOPS:

@@ -16,7 +16,7 @@ from router.codec import MAX_HOPS, Answer, MessageEnvelope, decode_envelope
 from router.counts import Counts
 from router.deadletters import DeadLetters
 from router.endpoint import EndpointKeeper
-from router.errors import DecodeError, SwitchboardError
+from router.errors import DecodeError, Garbage, SwitchboardError
 from router.forwarding import Answered, Copy, Forwarder
 from router.model import EndpointId, SessionId, UserId
 from router.receipts import Receipts
@@ -30,6 +30,7 @@ _LOOK_S: Final = 3.0
 # outlived its token would be sent on again by the next rescuer, and the next, without end.
 _BATCH_S: Final = TOKEN_TTL_MS / 1000 / 3
 _AT_ONCE: Final = 64  # most entries whose copies are sent on at the same time
+_LATER_S: Final = 60.0  # until one that could not be rescued is tried again
 _SHARE: Final = 5  # at most one endpoint in five is fenced within one lease TTL
 _log = structlog.get_logger()
 
@@ -107,6 +108,7 @@ class Rescuer:
         self._look_s = min(_LOOK_S, settings.ttl_s / 3)
         self._suspects: set[EndpointId] = set()
         self._own: list[EndpointId] = []
+        self._later: dict[EndpointId, float] = {}  # that could not be rescued -> not before
         self._wake = asyncio.Event()
         self._looking = (services or Services()).add("rescue", self._look_forever)
 
@@ -168,6 +170,8 @@ class Rescuer:
         while self._own:
             try:
                 await self._rescue(self._own[0])
+            except Garbage as exc:
+                self._put_off(self._own[0], exc)
             except SwitchboardError:
                 self._own.append(self._own.pop(0))  # the store is away: again, after the others
                 raise
@@ -183,12 +187,35 @@ class Rescuer:
         ids = await self._leases.ids()
         without = set(await self._leases.without_lease(ids)) - {self._endpoint.id}
         again, self._suspects = without & self._suspects, without
-        for endpoint in sorted(again):
+        self._later = {endpoint: at for endpoint, at in self._later.items() if at > now}
+        for endpoint in sorted(again - self._later.keys()):
             now = asyncio.get_running_loop().time()
             if self._brake.allows(now, len(ids)) == 0:
                 return
-            if await self._rescue(endpoint):
+            if await self._try(endpoint):
                 self._brake.fenced(now)
+
+    async def _try(self, endpoint: EndpointId) -> bool:
+        """Rescue one; what is wrong with it alone keeps none of the others waiting.
+
+        Returns:
+            As `_rescue`.
+        """
+        try:
+            return await self._rescue(endpoint)
+        except Garbage as exc:
+            self._put_off(endpoint, exc)
+        except SwitchboardError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - whatever its messages do to us: as below
+            _log.exception("rescue failed", endpoint=endpoint)
+            self._put_off(endpoint, exc)
+        return True  # it may be half done
+
+    def _put_off(self, endpoint: EndpointId, error: Exception) -> None:
+        self.counts.failed("rescue")
+        self._later[endpoint] = asyncio.get_running_loop().time() + _LATER_S
+        _log.warning("rescue put off", endpoint=endpoint, error=str(error))
 
     async def _rescue(self, endpoint: EndpointId) -> bool:
         """Take one endpoint over, from wherever the last rescuer left off.

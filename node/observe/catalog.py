@@ -250,6 +250,12 @@ _STORE: Final = (
         lambda c: c.store_lost,
         "link",
     ),
+    _count(
+        "store_garbage",
+        "values",
+        "Values in the store that are none of ours, and were passed over or removed.",
+        lambda c: c.garbage,
+    ),
     _gauge(
         "store_heartbeat_seconds",
         "seconds",

@@ -14,7 +14,7 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from router.counts import Counts
-from router.errors import StoreRefused, SwitchboardError, Unavailable
+from router.errors import Garbage, StoreRefused, SwitchboardError, Unavailable
 from router.service import Services
 from router.settings import RedisSettings
 from router.store import tls
@@ -154,14 +154,20 @@ def translate(error: ReplyError, address: str) -> SwitchboardError:
         address: of the store, without its password.
     """
     words = str(error)
-    if trouble_of(words).meaning in (Meaning.UNAVAILABLE, Meaning.REPEAT):
+    meaning = trouble_of(words).meaning
+    if meaning in (Meaning.UNAVAILABLE, Meaning.REPEAT):
         return Unavailable(address, words)
-    return StoreRefused(words)
+    return Garbage(words) if meaning is Meaning.GARBAGE else StoreRefused(words)
 
 
 def is_noscript(reply: Any) -> bool:
     """Say whether a reply means that the store has forgotten our scripts."""
     return type(reply) is ReplyError and trouble_of(str(reply)).meaning is Meaning.LOAD
+
+
+def is_garbage(reply: Any) -> bool:
+    """Say whether a reply means that a key holds another type than ours."""
+    return type(reply) is ReplyError and trouble_of(str(reply)).meaning is Meaning.GARBAGE
 
 
 def is_full(reply: Any) -> bool:

@@ -18,7 +18,7 @@ from router.keys import Keys
 from router.model import EndpointId
 from router.settings import InboxSettings
 from router.store import scripts
-from router.store.connect import Connector, is_full, is_noscript
+from router.store.connect import Connector, is_full, is_garbage, is_noscript
 from router.store.link import Link
 from router.store.resp import NO_REPLY, pack
 from router.store.wire import Done
@@ -98,6 +98,13 @@ class Batch:
     read_before: int
     position: int
     reading: int
+
+
+def _position(done: Any) -> int | None:
+    """Return the position that the store holds; None for what is none."""
+    if done is None:
+        return 0
+    return int(done) if isinstance(done, bytes) and done.isdigit() and len(done) < 16 else None
 
 
 class InboxReader:
@@ -221,10 +228,12 @@ class InboxReader:
     def _positioned(self, replies: list[Any] | None) -> None:
         if replies is None:
             return
-        if type(replies[0]) is ReplyError:
-            self._link.abort(f"the inbox's position cannot be read: {replies[0]}")
+        position = _position(replies[0])
+        if position is None:
+            self._on_fenced()  # the heartbeat mends what is none of ours
+            self._link.abort(f"the inbox's position cannot be read: {replies[0]!r}")
             return
-        self._position = int(replies[0] or 0)
+        self._position = position
         self._link.send(self._peek, _PEEK_REPLIES, self._peeked)
 
     def _peeked(self, replies: list[Any] | None) -> None:
@@ -265,8 +274,10 @@ class InboxReader:
         """Say whether what was read can be used; if not, start again on a new connection."""
         error = next((reply for reply in replies if type(reply) is ReplyError), None)
         if error is not None:
+            if is_garbage(error):
+                self._on_fenced()  # the heartbeat mends it
             self._link.abort(f"the inbox cannot be read: {error}")
-        elif int(done or 0) != self._position:
+        elif _position(done) != self._position:
             # A trim was refused, or one of an earlier connection ran late.
             self._on_fenced()
             self._link.abort(f"the inbox is at {done}, not at {self._position}")

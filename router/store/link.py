@@ -8,9 +8,10 @@ from typing import Any, Final, cast
 import structlog
 from hiredis import ReplyError
 
+from router.counts import Counts
 from router.errors import StoreRefused, SwitchboardError, Unavailable
 from router.store import scripts
-from router.store.connect import Connector, is_noscript, is_passing, translate
+from router.store.connect import Connector, is_garbage, is_noscript, is_passing, translate
 from router.store.resp import NO_REPLY, Argument, pack
 from router.store.trouble import trouble_of
 from router.store.wire import Done, Wire
@@ -81,6 +82,11 @@ class Link:
     def address(self) -> str:
         """Return where the store is, without its password."""
         return self._connector.address
+
+    @property
+    def counts(self) -> Counts:
+        """Return what the process counts."""
+        return self._connector.counts
 
     async def open(self) -> None:
         """Connect for the first time and stay connected from then on.
@@ -159,6 +165,19 @@ class Link:
             StoreRefused: the first reply that is an error; the other commands have run.
         """
         replies = await self.ask(data, count)
+        self._refuse_errors(replies)
+        return replies
+
+    async def readings(self, data: bytes, count: int) -> list[Any]:
+        """As `answers`, but what holds another type than ours is counted, and its reply is None.
+
+        So one key that somebody has spoilt costs none of the others that are read beside it.
+        """
+        replies = await self.ask(data, count)
+        for i, reply in enumerate(replies):
+            if is_garbage(reply):
+                self._connector.counts.garbage += 1
+                replies[i] = None
         self._refuse_errors(replies)
         return replies
 

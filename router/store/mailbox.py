@@ -16,6 +16,7 @@ from router.model import MessageId, Offset, UserId
 from router.settings import MailboxSettings
 from router.store import scripts
 from router.store.link import Link
+from router.store.resp import id_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ def parse_deposit(reply: Sequence[Any]) -> Deposit:
     """Return what the reply to `Mailbox.pack_lookup`, its route fields aside, says."""
     status, one, other = reply[:3]
     if status == b"duplicate":
-        return Deposit(first=MessageId(one.decode("utf-8", "replace")))
+        return Deposit(first=MessageId(id_of(one) or "unreadable"))
     if status == b"full":
         return Deposit(full=f"the mailbox holds {one} messages of {other} bytes")
     return Deposit(_offset(one), _offset(other)) if one else Deposit()

@@ -5,7 +5,9 @@ the user's new route on another.
 """
 
 import heapq
+import re
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from router.codec import RouteEntry, decode_route, encode
 from router.errors import DecodeError
@@ -23,8 +25,10 @@ from router.settings import RegistrySettings
 from router.store import scripts
 from router.store.link import Link
 from router.store.mailbox import parse_newest
-from router.store.resp import pack, text_of
+from router.store.resp import id_of, pack
 from router.store.routes import Routes, parse_routes
+
+_SECONDS: Final = re.compile(rb"\d{1,15}")
 
 
 class Registry:
@@ -123,16 +127,18 @@ class Registry:
 
     async def last_seen(self, user: UserId) -> float | None:
         """Return when the user's last session left, seconds since 1970; None if not known."""
-        value = await self._link.command("GET", self._keys.seen(user))
-        return float(value) if value is not None else None
+        value = (await self._link.readings(pack("GET", self._keys.seen(user)), 1))[0]
+        return float(value) if value is not None and _SECONDS.fullmatch(value) else None
 
     async def locate(self, users: Sequence[UserId]) -> dict[UserId, list[str]]:
         """Return, for each of `users` that is online, the names of its nodes, sorted."""
         if not users:
             return {}
         data = b"".join(pack("HKEYS", self._keys.routes(user)) for user in users)
-        replies = await self._link.answers(data, len(users))
-        found = ((user, parse_routes(reply)) for user, reply in zip(users, replies, strict=True))
+        replies = await self._link.readings(data, len(users))
+        found = (
+            (user, parse_routes(reply or ())) for user, reply in zip(users, replies, strict=True)
+        )
         return {
             user: sorted({endpoint_name(endpoint) for endpoint in routes.endpoints})
             for user, routes in found
@@ -171,7 +177,7 @@ class Registry:
         found: list[UserId] = []
         while len(found) < limit and endpoints:
             names = await self._merged(endpoints, low, high, limit)
-            found += [UserId(name) for each in names if (name := text_of(each)) is not None]
+            found += [UserId(name) for each in names if (name := id_of(each)) is not None]
             if len(names) < limit:
                 break
             low = b"(" + names[-1]
@@ -185,16 +191,16 @@ class Registry:
             pack("ZRANGE", self._keys.users(endpoint), low, high, "BYLEX", "LIMIT", 0, limit)
             for endpoint in endpoints
         )
-        replies = await self._link.answers(data, len(endpoints))
-        return list(dict.fromkeys(heapq.merge(*replies)))[:limit]
+        replies = await self._link.readings(data, len(endpoints))
+        return list(dict.fromkeys(heapq.merge(*(reply or () for reply in replies))))[:limit]
 
     async def _describe(self, users: Sequence[UserId]) -> list[OnlineUser]:
         if not users:
             return []
         data = b"".join(pack("HGETALL", self._keys.routes(user)) for user in users)
         online = []
-        for user, fields in zip(users, await self._link.answers(data, len(users)), strict=True):
-            sessions = _sessions(fields)
+        for user, fields in zip(users, await self._link.readings(data, len(users)), strict=True):
+            sessions = _sessions(fields or {})
             if sessions:  # else the listing is older than the user's leaving
                 nodes = tuple(sorted({session.node for session in sessions}))
                 online.append(OnlineUser(user, len(sessions), nodes, sessions[0].since))
@@ -205,7 +211,10 @@ def _sessions(fields: dict[bytes, bytes]) -> list[Session]:
     """Return the sessions in a routes hash, oldest first; entries not of ours are left out."""
     found = []
     for field, value in fields.items():
-        endpoint, session = split_route_field(field.decode("utf-8", "replace"))
+        name = id_of(field)
+        if name is None:
+            continue
+        endpoint, session = split_route_field(name)
         try:
             entry = decode_route(value)
         except DecodeError:

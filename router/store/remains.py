@@ -7,12 +7,14 @@ most one batch is sent on twice, and the receiving nodes drop the repeats by id.
 from dataclasses import dataclass
 from typing import Final
 
+from router.errors import Garbage
 from router.keys import Keys
 from router.model import EndpointId, UserId
 from router.store import scripts
+from router.store.lease import pack_mend
 from router.store.link import Link
 from router.store.registry import Registry
-from router.store.resp import pack
+from router.store.resp import id_of, pack
 
 TOKEN_TTL_MS: Final = 15_000
 _BATCH: Final = 512
@@ -58,13 +60,18 @@ class Remains:
         k = self._keys
         keys = (k.open(endpoint), k.lease(endpoint), k.inbox(endpoint), k.rescued(endpoint))
         script = scripts.FENCE.pack((*keys, k.rescuer(endpoint)), token, TOKEN_TTL_MS)
-        return bool(await self._link.call(script) == 1)
+        # What stands in the place of its keys would keep everybody from ever rescuing it.
+        mended, fenced = await self._link.answers(pack_mend(k, endpoint) + script, 2)
+        self._link.counts.garbage += mended
+        return bool(fenced == 1)
 
     async def read(self, endpoint: EndpointId) -> Salvage:
         """Return the next batch of the rescued inbox; it stays there until `remove`."""
         data = pack("GET", self._keys.done(endpoint))
         data += pack("LRANGE", self._keys.rescued(endpoint), 0, _BATCH - 1)
         position, entries = await self._link.answers(data, 2)
+        if position is not None and not position.isdigit():  # since it was fenced
+            raise Garbage(f"{endpoint} has a position that is no number")
         return Salvage(int(position or 0), entries)
 
     async def remove(self, endpoint: EndpointId, token: str, salvage: Salvage) -> bool:
@@ -88,10 +95,10 @@ class Remains:
         names = await self._link.command("ZRANGE", listing, 0, _SLICE - 1)
         if not names:
             return False
-        users = [UserId(name.decode("utf-8", "replace")) for name in names]
+        users = [UserId(name) for each in names if (name := id_of(each)) is not None]
         data = b"".join(self._registry.pack_forget(user, endpoint) for user in users)
         data += pack("ZREM", listing, *names)  # as they were: whatever they are, they must go
-        await self._link.answers(data, len(users) + 1)
+        await self._link.readings(data, len(users) + 1)
         return True
 
     async def bury(self, endpoint: EndpointId, token: str) -> bool:

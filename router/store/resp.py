@@ -4,6 +4,8 @@ from typing import Any, Final, cast
 
 import hiredis
 
+# 128 characters of at most 4 bytes, as long as the longest user id.
+_MAX_ID_BYTES: Final = 512
 Argument = str | bytes | int | float
 
 
@@ -18,6 +20,14 @@ def text_of(data: bytes) -> str | None:
         return data.decode()
     except UnicodeDecodeError:
         return None
+
+
+def id_of(data: bytes) -> str | None:
+    """Return what the store holds as an id that ends up in keys and answers; None if it is none."""
+    name = text_of(data[: _MAX_ID_BYTES + 1])
+    if not name or len(data) > _MAX_ID_BYTES or not name.isprintable():
+        return None
+    return None if b" " in data or b"{" in data or b"}" in data else name
 
 
 # The store keeps the reply of the next command to itself; its own there is none.

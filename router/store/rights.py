@@ -58,6 +58,7 @@ COMMANDS: Final = (
     "srem",
     "subscribe",
     "time",
+    "type",
     "unsubscribe",
     "xadd",
     "xinfo|stream",
@@ -69,6 +70,7 @@ COMMANDS: Final = (
     "zcard",
     "zrange",
     "zrem",
+    "zremrangebyscore",
 )
 """Every command in use, sub-commands behind a bar, in the store's own spelling."""
 
@@ -119,6 +121,8 @@ def rights_probe(keys: Keys) -> tuple[bytes, int]:
         ("ZCARD", listing),
         ("ZRANGE", listing, "-", "+", "BYLEX", "LIMIT", 0, 1),
         ("ZREM", listing, "probe"),
+        ("ZREMRANGEBYSCORE", listing, "(0", "+inf"),
+        ("TYPE", listing),
         *_probe_of_scripts(keys.lease(endpoint), keys.done(endpoint), keys.rescued(endpoint)),
         ("EVAL", "return 1", 0),
         ("PUBLISH", keys.channel(user), "probe"),

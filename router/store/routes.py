@@ -20,7 +20,7 @@ from router.settings import RegistrySettings
 from router.store import scripts
 from router.store.connect import Connector, is_full, may_go_again
 from router.store.link import Link
-from router.store.resp import pack
+from router.store.resp import id_of, pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,9 @@ def parse_routes(fields: Sequence[bytes]) -> Routes:
     """Return the routes in the field names of a routes hash; fields not of ours are left out."""
     if not fields:
         return NOWHERE
-    found = [split_route_field(field.decode("utf-8", "replace"))[0] for field in fields]
-    endpoints = [endpoint for endpoint in dict.fromkeys(found) if endpoint]
-    return Routes(tuple(endpoints), sum(1 for endpoint in found if endpoint))
+    names = [name for field in fields if (name := id_of(field)) is not None]
+    found = [endpoint for name in names if (endpoint := split_route_field(name)[0])]
+    return Routes(tuple(dict.fromkeys(found)), len(found))
 
 
 class RouteTable:

@@ -58,6 +58,7 @@ TRIM: Final = _read("trim")
 FENCE: Final = _read("fence")
 SALVAGE: Final = _read("salvage")
 BURY: Final = _read("bury")
+MEND: Final = _read("mend")
 
 ALL: Final = (
     OPEN,
@@ -76,5 +77,6 @@ ALL: Final = (
     FENCE,
     SALVAGE,
     BURY,
+    MEND,
 )
 LOAD_ALL: Final = b"".join(pack("SCRIPT", "LOAD", script.source) for script in ALL)

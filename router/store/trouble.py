@@ -21,6 +21,9 @@ class Meaning(StrEnum):
     """The store is full: a send is `busy`; anything else is a `StoreRefused`."""
     UNAVAILABLE = "unavailable"
     """The store serves nobody, or no writes, for now: as if it were away."""
+    GARBAGE = "garbage"
+    """Another type than ours stands there: passed over where others would suffer for it; else as
+    `REFUSED`."""
     REFUSED = "refused"
     """Somebody must mend something: a `StoreRefused` with the store's own words."""
 
@@ -53,7 +56,7 @@ TROUBLES: Final = {
     "NOAUTH": Trouble(Meaning.REFUSED, elsewhere=True),
     "NOPERM": Trouble(Meaning.REFUSED),
     "WRONGPASS": Trouble(Meaning.REFUSED),
-    "WRONGTYPE": Trouble(Meaning.REFUSED),
+    "WRONGTYPE": Trouble(Meaning.GARBAGE),
 }
 OTHER: Final = Trouble(Meaning.REFUSED)
 """Any error that has no row."""

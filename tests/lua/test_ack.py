@@ -144,3 +144,19 @@ def test_a_cut_that_age_has_made_is_not_taken_back(mail: Mail, store: BareStore)
     assert mail.cut() == cut
     mail.ack("web", newest)
     assert mail.cut() == newest
+
+
+@pytest.mark.parametrize("garbage", ["", "x", "1-", "x 5", "99999999999999999999-0 1", "\xff"])
+def test_cursors_that_are_none_hold_up_nobody(
+    mail: Mail, store: BareStore, offsets: list[bytes], garbage: str
+) -> None:
+    for field in ("web", "", "another"):
+        store.redis.hset(store.cursors, field, garbage)
+    assert mail.ack("web", offsets[2]) == MOVED
+    assert mail.cursor("web") == offsets[2]
+
+
+def test_a_mailbox_of_another_type_holds_up_nobody(mail: Mail, store: BareStore) -> None:
+    store.redis.set(store.mail, "not a stream")
+    assert mail.ack("web", "5-0") == MOVED
+    assert mail.cursor("web") == b"5-0"

@@ -291,3 +291,14 @@ def test_bytes_are_counted_of_what_is_left(mail: Mail, store: BareStore) -> None
     mail.put("m1", b"x" * 86, most_bytes=100)
     assert mail.lookup("m2", b"x" * 8, most_bytes=100)[:3] == [b"full", 2, 93]
     mail.put("m3", b"x" * 7, most_bytes=100)
+
+
+@pytest.mark.parametrize("fields", [{"x": "y"}, {"name": "n", "message": "m", "total": "x"}])
+def test_an_entry_that_is_none_of_ours_keeps_nothing_from_being_stored(
+    mail: Mail, store: BareStore, fields: dict[str, str]
+) -> None:
+    store.redis.xadd(store.mail, fields)  # type: ignore[arg-type]
+    mail.put("m1")
+    store.redis.xadd(store.mail, fields)  # type: ignore[arg-type]
+    mail.put("m2", again=True)
+    assert len(mail.offsets()) == 4

@@ -197,3 +197,36 @@ def test_a_device_that_comes_back_is_not_the_one_away_for_longest(
     mail.resume("one", most=2)
     mail.resume("three", most=2)
     assert mail.devices() == {"one", "three"}
+
+
+NO_CURSORS = ["", "x", "1", "-", "1-", "x-1 5", "99999999999999999999-0 1", "1-" + "9" * 30, "\xff"]
+
+
+@pytest.mark.parametrize("garbage", NO_CURSORS)
+def test_a_cursor_that_is_none_counts_as_the_start(
+    mail: Mail, store: BareStore, garbage: str
+) -> None:
+    newest = mail.put("m1")
+    store.redis.hset(store.cursors, "web", garbage)
+    assert mail.resume("web") == [b"0-0", ALL, newest]
+    assert mail.cursor("web") == b"0-0"
+
+
+@pytest.mark.parametrize("garbage", NO_CURSORS)
+def test_a_cut_that_is_none_counts_as_no_cut(mail: Mail, store: BareStore, garbage: str) -> None:
+    newest = mail.put("m1")
+    store.redis.hset(store.cursors, "", garbage)
+    assert mail.resume("web") == [b"0-0", NOT_ALL, newest]
+
+
+def test_cursors_of_another_type_are_replaced(mail: Mail, store: BareStore) -> None:
+    newest = mail.put("m1")
+    store.redis.delete(store.cursors)
+    store.redis.set(store.cursors, "not a hash")
+    assert mail.resume("web") == [b"0-0", NOT_ALL, newest]
+    assert store.keys_left()[store.cursors] == "hash"
+
+
+def test_a_mailbox_of_another_type_is_none(mail: Mail, store: BareStore) -> None:
+    store.redis.set(store.mail, "not a stream")
+    assert mail.resume("web") == [b"0-0", NOT_ALL, b"0-0"]

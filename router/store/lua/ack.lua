@@ -2,6 +2,12 @@
 -- KEYS  1 cursors   2 mail
 -- ARGV  1 device   2 offset, cumulative   3 TTL of the mailbox, milliseconds
 -- Returns 1; 0 if the device was as far already.
+local function place(text) -- the offset that a cursor begins with; the start for what has none
+  local ms, seq = (text or ''):match('^(%d+)-(%d+)')
+  if not ms or #ms > 15 or #seq > 15 then return '0-0' end
+  return ms .. '-' .. seq
+end
+
 local function older(a, b)
   local a_ms, a_seq = a:match('^(%d+)-(%d+)')
   local b_ms, b_seq = b:match('^(%d+)-(%d+)')
@@ -10,7 +16,7 @@ local function older(a, b)
 end
 
 local cursor = redis.call('HGET', KEYS[1], ARGV[1])
-if cursor and not older(cursor, ARGV[2]) then
+if cursor and not older(place(cursor), ARGV[2]) then
   return 0
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[3]) -- first, or a full store would refuse what makes room
@@ -23,14 +29,15 @@ for i = 1, #held, 2 do
   local at, seen = held[i + 1]:match('^(%S+)%s(%d+)$')
   if at and now - seen > tonumber(ARGV[3]) then
     redis.call('HDEL', KEYS[1], held[i]) -- it never came back: it holds nothing for longer
-  elseif at and older(at, lowest) then
-    lowest = at
+  elseif at and older(place(at), lowest) then
+    lowest = place(at)
   end
 end
-local cut = redis.call('HGET', KEYS[1], '') or '0-0'
+local cut = place(redis.call('HGET', KEYS[1], ''))
 if older(cut, lowest) then
   local ms, seq = lowest:match('^(%d+)-(%d+)')
-  redis.call('XTRIM', KEYS[2], 'MINID', '=', ms .. '-' .. string.format('%.0f', seq + 1))
+  -- What is no mailbox is not trimmed, and must not keep the device from being told as far.
+  redis.pcall('XTRIM', KEYS[2], 'MINID', '=', ms .. '-' .. string.format('%.0f', seq + 1))
   redis.call('HSET', KEYS[1], '', lowest)
 end
 return 1

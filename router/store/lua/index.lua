@@ -6,5 +6,11 @@
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return 0
 end
-redis.call('ZADD', KEYS[2], 0, ARGV[1])
+if type(redis.pcall('ZADD', KEYS[2], 0, ARGV[1])) == 'table' then
+  -- Another type is somebody else's hand, and must not keep everybody out. Any other error comes again.
+  if redis.call('TYPE', KEYS[2]).ok ~= 'zset' then
+    redis.call('DEL', KEYS[2])
+  end
+  redis.call('ZADD', KEYS[2], 0, ARGV[1])
+end
 return 1

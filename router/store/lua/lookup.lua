@@ -50,7 +50,7 @@ if not made then
   length = redis.call('XLEN', KEYS[2])
   ever = mail['last-entry'] and tonumber(mail['last-entry'][2][6]) or 0
   if first then
-    bytes = ever - first[2][6] + #first[2][4]
+    bytes = ever - (tonumber(first[2][6]) or 0) + #(first[2][4] or '')
   end
 end
 if length >= tonumber(ARGV[4]) or bytes + #ARGV[3] > tonumber(ARGV[5]) then

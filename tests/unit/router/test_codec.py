@@ -68,19 +68,20 @@ KICKS = st.builds(
 )
 DRAINS = st.builds(DrainEnvelope, IDS)
 ENVELOPES = st.one_of(messages(), RECEIPTS, KICKS, DRAINS)
+RATES = st.floats(0, 1e12)
 LEASES = st.builds(
     Lease,
-    role=IDS,
+    role=st.from_regex(r"[a-z]{1,16}", fullmatch=True),
     pid=COUNTS,
-    address=IDS,
-    state=IDS,
+    address=st.from_regex(r"[a-z0-9.:\[\]%-]{0,128}", fullmatch=True),
+    state=st.from_regex(r"[a-z]{1,16}", fullmatch=True),
     sessions=COUNTS,
     received=COUNTS,
     delivered=COUNTS,
-    received_per_second=TIMES,
-    delivered_per_second=TIMES,
+    received_per_second=RATES,
+    delivered_per_second=RATES,
 )
-ROUTES = st.builds(RouteEntry, device=IDS, address=IDS, since=TIMES)
+ROUTES = st.builds(RouteEntry, device=IDS, address=IDS, since=RATES)
 VALUES = st.recursive(
     st.none()
     | st.booleans()

@@ -27,6 +27,7 @@ SENTENCES = [
         "the store at localhost:6379 is not available: refused",
     ),
     (errors.StoreRefused("OOM no room"), "the store refused a command: OOM no room"),
+    (errors.Garbage("WRONGTYPE no"), "the store refused a command: WRONGTYPE no"),
     (errors.InvalidSettings(["a: no", "b: no"]), "a: no\nb: no"),
     (errors.Unauthenticated("the token has expired"), "the token has expired"),
     (errors.Forbidden("only to receive"), "only to receive"),

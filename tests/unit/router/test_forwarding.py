@@ -9,7 +9,7 @@ from redis import Redis
 
 from router.codec import MAX_HOPS, Answer, MessageEnvelope, decode_envelope
 from router.errors import SwitchboardError
-from router.forwarding import Forwarder
+from router.forwarding import Copy, Forwarder
 from router.keys import Keys
 from router.model import EndpointId, Session, SessionId, UserId
 from router.settings import RegistrySettings
@@ -121,6 +121,16 @@ async def test_hops_are_counted(cluster: Cluster, hop: int) -> None:
     await cluster.attach(ALICE, N2)
     assert await cluster.send_on(message(hop)) is None
     assert cluster.inbox(N2)[0].hop == hop + 1
+
+
+async def test_routes_of_another_type_hold_up_nobody_elses_messages(cluster: Cluster) -> None:
+    await cluster.attach(BOB, N2)
+    cluster.redis.set(cluster.keys.routes(ALICE), b"not a hash")
+    copies = [Copy(message(), 0, sure=True), Copy(message(), 1, sure=True)]
+    answers = await cluster.forwarder.send_on_all(copies, LEFT, nobody)
+    assert answers == [("s.1", 7, Answer.UNSURE)]
+    assert len(cluster.inbox(N2)) == 1
+    assert cluster.forwarder.counts.garbage == 1
 
 
 async def test_what_has_come_too_far_goes_no_further(cluster: Cluster) -> None:

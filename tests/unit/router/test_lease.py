@@ -85,14 +85,16 @@ class TestHeartbeat:
                 await leases.open("n2", SAID)
         await link.close()
 
-    async def test_a_store_that_does_not_list_the_endpoint_is_an_error(
+    async def test_a_list_of_another_kind_is_replaced(
         self, leases: Leases, redis: Redis, keys: Keys
     ) -> None:
+        redis.set(keys.endpoints, b"not a set")
         endpoint = await leases.open("n1", SAID)
+        assert await leases.ids() == [endpoint]
         redis.delete(keys.endpoints)
         redis.set(keys.endpoints, b"not a set")
-        with pytest.raises(StoreRefused, match="WRONGTYPE"):
-            await leases.heartbeat(endpoint, SAID)
+        assert await leases.heartbeat(endpoint, SAID)
+        assert await leases.ids() == [endpoint]
 
     async def test_it_renews_the_lease_and_tells_the_stores_time(
         self, leases: Leases, redis: Redis, keys: Keys
@@ -135,14 +137,45 @@ class TestHeartbeat:
         await leases.heartbeat(endpoint, SAID)
         assert await leases.ids() == [endpoint]
 
-    async def test_a_store_that_refuses_is_an_error(
+
+class TestMending:
+    async def test_a_heartbeat_clears_what_is_none_of_ours(
         self, leases: Leases, redis: Redis, keys: Keys
     ) -> None:
         endpoint = await leases.open("n1", SAID)
-        redis.delete(keys.endpoints)
-        redis.set(keys.endpoints, b"not a set")
-        with pytest.raises(StoreRefused, match="WRONGTYPE"):
-            await leases.heartbeat(endpoint, SAID)
+        redis.set(keys.inbox(endpoint), b"not a list")
+        redis.set(keys.rescued(endpoint), b"nor that")
+        redis.rpush(keys.rescuer(endpoint), b"not a string")
+        redis.set(keys.done(endpoint), b"not a number")
+        redis.set(keys.users(endpoint), b"not a sorted set")
+        assert await leases.heartbeat(endpoint, SAID)
+        names = [keys.inbox, keys.rescued, keys.rescuer, keys.done, keys.users]
+        assert redis.exists(*(name(endpoint) for name in names)) == 0
+        assert leases.counts.garbage == 5
+
+    async def test_it_leaves_alone_what_is(self, leases: Leases, redis: Redis, keys: Keys) -> None:
+        endpoint = await leases.open("n1", SAID)
+        redis.rpush(keys.inbox(endpoint), b"a")
+        redis.rpush(keys.rescued(endpoint), b"b")
+        redis.set(keys.rescuer(endpoint), b"token")
+        redis.set(keys.done(endpoint), 7)
+        redis.zadd(keys.users(endpoint), {"alice": 0, "first": -1, "last": 5})
+        assert await leases.heartbeat(endpoint, SAID)
+        assert redis.lrange(keys.inbox(endpoint), 0, -1) == [b"a"]
+        assert redis.lrange(keys.rescued(endpoint), 0, -1) == [b"b"]
+        assert redis.get(keys.rescuer(endpoint)) == b"token"
+        assert redis.get(keys.done(endpoint)) == b"7"
+        assert redis.zrange(keys.users(endpoint), 0, -1) == [b"alice"]
+        assert leases.counts.garbage == 2
+
+    @pytest.mark.parametrize("name", [b"\xff", b"a b.1", b"a\n.1", b"{n}.1", b"n" * 600, b""])
+    async def test_names_that_are_none_are_left_out(
+        self, leases: Leases, redis: Redis, keys: Keys, name: bytes
+    ) -> None:
+        endpoint = await leases.open("n1", SAID)
+        redis.sadd(keys.endpoints, name)
+        assert await leases.ids() == [endpoint]
+        assert leases.counts.garbage == 1
 
 
 class TestClosing:
@@ -253,16 +286,43 @@ class TestDescribing:
         [found] = await leases.describe([endpoint])
         assert (found.name, found.state, found.pid) == ("n1", "unreadable", 0)
 
-    async def test_a_store_that_refuses_is_an_error(
+    async def test_keys_of_another_kind_cost_only_their_own_endpoint(
         self, leases: Leases, redis: Redis, keys: Keys
     ) -> None:
-        endpoint = await leases.open("n1", SAID)
-        redis.set(keys.inbox(endpoint), b"not a list")
-        with pytest.raises(StoreRefused, match="WRONGTYPE"):
-            await leases.describe([endpoint])
+        one, two = [await leases.open(name, SAID) for name in ("n1", "n2")]
+        redis.set(keys.inbox(one), b"not a list")
+        redis.delete(keys.lease(one))
+        redis.rpush(keys.lease(one), b"not a string")
+        told = await leases.describe([one, two])
+        assert [(each.name, each.state) for each in told] == [("n1", "lost"), ("n2", "live")]
+        assert leases.counts.garbage == 2
+
+    async def test_a_store_that_refuses_is_an_error(self, keys: Keys) -> None:
+        answers = {b"SCRIPT": OK, b"SETNAME": OK, b"GET": b"-NOPERM no\r\n", b"LLEN": b":0\r\n"}
+        answers[b"PTTL"] = b":0\r\n"
+        async with FakeStore(answers) as fake:
+            link = Link(Connector(fake.url, RedisSettings()), "test")
+            await link.open()
+            with pytest.raises(StoreRefused, match="NOPERM"):
+                await Leases(link, keys, LeaseSettings()).describe([EndpointId("n1.aa")])
+            await link.close()
 
 
 class TestWithoutLease:
+    async def test_a_lease_that_would_never_end_is_given_an_end(
+        self, leases: Leases, redis: Redis, keys: Keys
+    ) -> None:
+        one, two, three = [await leases.open(name, SAID) for name in ("n1", "n2", "n3")]
+        redis.persist(keys.lease(one))
+        redis.expire(keys.lease(two), 1_000_000)
+        redis.pexpire(keys.lease(three), 20_000)  # another process may have a longer one
+        assert await leases.without_lease([one, two, three]) == []
+        for endpoint in (one, two):
+            left: Any = redis.pttl(keys.lease(endpoint))
+            assert 0 < left <= 10_000
+        assert redis.pttl(keys.lease(three)) > 10_000
+        assert leases.counts.garbage == 2
+
     async def test_those_whose_lease_has_ended_are_told(
         self, leases: Leases, redis: Redis, keys: Keys
     ) -> None:
@@ -271,7 +331,7 @@ class TestWithoutLease:
         assert await leases.without_lease(ids) == [ids[1]]
 
     async def test_a_store_that_refuses_is_an_error(self, keys: Keys) -> None:
-        answers = {b"SCRIPT": OK, b"SETNAME": OK, b"EXISTS": b"-NOPERM no\r\n"}
+        answers = {b"SCRIPT": OK, b"SETNAME": OK, b"PTTL": b"-NOPERM no\r\n"}
         async with FakeStore(answers) as fake:
             link = Link(Connector(fake.url, RedisSettings()), "test")
             await link.open()

@@ -232,9 +232,10 @@ async def test_a_key_of_another_kind_is_refused_and_not_overwritten(box: Box) ->
     box.redis.set(box.keys.mail(ALICE), "not a stream")
     for attempt in (
         box.mailbox.read(ALICE, START, 10),
-        box.mailbox.resume([(ALICE, "web", None)]),
         box.look_up(),
     ):
         with pytest.raises(StoreRefused):
             await attempt
+    (resumed,) = await box.mailbox.resume([(ALICE, "web", None)])
+    assert resumed == Resumed(START, False, START)
     assert box.redis.get(box.keys.mail(ALICE)) == b"not a stream"

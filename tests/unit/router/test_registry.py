@@ -91,11 +91,25 @@ class TestRegistering:
         assert redis.exists(keys.users(N1)) == 0
 
     async def test_a_store_that_refuses_is_an_error(
+        self, shaky_link: Link, keys: Keys, proxy: Proxy
+    ) -> None:
+        shaky = Registry(shaky_link, keys, RegistrySettings())
+        proxy.answer(b"alice", "NOPERM no")
+        with pytest.raises(StoreRefused, match="NOPERM"):
+            await shaky.register([(BOB, session("s1")), (ALICE, session("s2"))])
+
+    async def test_what_is_of_another_kind_is_replaced(
         self, registry: Registry, redis: Redis, keys: Keys
     ) -> None:
         redis.set(keys.routes(ALICE), b"not a hash")
-        with pytest.raises(StoreRefused, match="WRONGTYPE"):
-            await registry.register([(BOB, session("s1")), (ALICE, session("s2"))])
+        redis.set(keys.mail(ALICE), b"not a stream")
+        redis.set(keys.users(N1), b"not a sorted set")
+        registered = await registry.register([(ALICE, session("s1")), (BOB, session("s2"))])
+        assert registered
+        assert registered.newest == [None, None]
+        assert len(await registry.sessions(ALICE)) == 1
+        assert redis.zrange(keys.users(N1), 0, -1) == [b"alice", b"bob"]
+        assert redis.get(keys.mail(ALICE)) == b"not a stream"
 
     async def test_a_lost_reply_may_be_answered_by_doing_it_again(
         self, shaky_link: Link, keys: Keys, proxy: Proxy, registry: Registry
@@ -247,7 +261,7 @@ NAMES = st.text(
     st.characters(codec="utf-8", categories=["L", "N", "P", "S"], exclude_characters="{}"),
     min_size=1,
     max_size=3,
-) | st.sampled_from(["a", "ab", "abc", "a~", "b", "ä", "äb", "\U0010ffff", "a\U0010ffff"])
+) | st.sampled_from(["a", "ab", "abc", "a~", "b", "ä", "äb", "\U0001f600", "a\U0001f600"])
 
 
 class TestPages:
@@ -266,16 +280,17 @@ class TestPages:
         self, registry: Registry, redis: Redis, keys: Keys
     ) -> None:
         await registry.register(
-            [(UserId(name), session(f"s-{name}")) for name in ("a", "b", "\U0010ffff")]
+            [(UserId(name), session(f"s-{name}")) for name in ("a", "b", "\U0001f600")]
         )
         strange = [b"a\xff", b"a\xff\xff", b"\xc3", b"\xff", b"\xff\xfe"]
+        strange += [b"a\n", b"a b", b"{a}", b"b" * 1_000, b""]  # text, and no user id
         redis.zadd(keys.users(N1), dict.fromkeys(strange, 0))
         found: list[str] = []
         cursor: str | None = ""
         while cursor is not None:
             page, cursor = await registry.page([N1, N2], "", 1, cursor)
             found += [online.user for online in page]
-        assert found == ["a", "b", "\U0010ffff"]
+        assert found == ["a", "b", "\U0001f600"]
 
     async def test_a_page_that_is_just_full_is_the_last_one(self, registry: Registry) -> None:
         await registry.register([(UserId(name), session(name)) for name in "abc"])
@@ -331,7 +346,7 @@ class TestPages:
     @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         placed=st.lists(st.tuples(NAMES, st.sets(st.sampled_from([N1, N2, N3]), min_size=1))),
-        prefix=st.sampled_from(["", "a", "ab", "ä", "\U0010ffff", "zz"]),
+        prefix=st.sampled_from(["", "a", "ab", "ä", "\U0001f600", "zz"]),
         limit=st.integers(1, 6),
     )
     async def test_pages_are_exact_for_any_users_prefix_and_size(
@@ -366,9 +381,31 @@ class TestPages:
         assert [u.user for u in await page_through(registry, [N2], "", 5)] == ["bob"]
         assert [u.user for u in await page_through(registry, [N1], "", 1)] == ["alice", "bob"]
 
-    async def test_a_listing_of_another_kind_is_an_error(
+    async def test_what_is_of_another_kind_costs_nobody_else(
         self, registry: Registry, redis: Redis, keys: Keys
     ) -> None:
+        await registry.register([(ALICE, session("s1", N2)), (BOB, session("s2", N2))])
         redis.set(keys.users(N1), b"not a sorted set")
-        with pytest.raises(StoreRefused, match="WRONGTYPE"):
-            await registry.page([N1], "", 5, "")
+        redis.delete(keys.routes(ALICE))
+        redis.set(keys.routes(ALICE), b"not a hash")
+        page, cursor = await registry.page([N1, N2], "", 5, "")
+        assert [online.user for online in page] == [BOB]
+        assert cursor is None
+        assert await registry.locate([ALICE, BOB]) == {BOB: ["n2"]}
+
+    async def test_fields_that_are_no_routes_are_left_out(
+        self, registry: Registry, redis: Redis, keys: Keys
+    ) -> None:
+        await registry.register([(ALICE, session("s1"))])
+        good: Any = redis.hget(keys.routes(ALICE), f"{N1}/s1")
+        strange = [b"\xff/s", b"no slash", b"/s", b"e\n/s", b"x" * 1_000 + b"/s", b"{e}/s", b""]
+        redis.hset(keys.routes(ALICE), mapping=dict.fromkeys(strange, good))
+        redis.hset(keys.routes(ALICE), f"{N2}/s2", b"no entry")
+        assert [found.session for found in await registry.sessions(ALICE)] == ["s1"]
+
+    @pytest.mark.parametrize("value", [b"", b"nan", b"-1", b"1e400", b"\xff", b"9" * 40])
+    async def test_a_last_seen_that_is_no_time_is_not_known(
+        self, registry: Registry, redis: Redis, keys: Keys, value: bytes
+    ) -> None:
+        redis.set(keys.seen(ALICE), value)
+        assert await registry.last_seen(ALICE) is None

@@ -140,6 +140,28 @@ async def test_it_is_not_buried_while_something_waits_or_by_somebody_else(
     assert redis.smembers(keys.endpoints) == {ALIVE.encode(), DEAD.encode()}
 
 
+async def test_what_is_none_of_ours_is_cleared_before_a_fence(
+    remains: Remains, redis: Redis, keys: Keys
+) -> None:
+    redis.set(keys.inbox(DEAD), b"not a list")
+    redis.rpush(keys.rescuer(DEAD), b"not a token")
+    redis.set(keys.done(DEAD), b"not a number")
+    assert await remains.fence(DEAD, "mine")
+    salvage = await remains.read(DEAD)
+    assert (salvage.position, salvage.entries) == (0, [])
+
+
+async def test_users_that_are_none_and_routes_of_another_type_do_not_keep_it_from_being_buried(
+    remains: Remains, redis: Redis, keys: Keys
+) -> None:
+    redis.zadd(keys.users(DEAD), {b"\xff": 0, b"a b": 0, b"alice": 0})
+    redis.set(keys.routes(UserId("alice")), b"not a hash")
+    assert await remains.fence(DEAD, "mine")
+    while await remains.remove_routes(DEAD):
+        pass
+    assert redis.exists(keys.users(DEAD)) == 0
+
+
 async def test_a_store_that_refuses_is_an_error(remains: Remains, redis: Redis, keys: Keys) -> None:
     redis.set(keys.rescued(DEAD), b"not a list")
     with pytest.raises(StoreRefused, match="WRONGTYPE"):

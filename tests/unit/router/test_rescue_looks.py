@@ -158,12 +158,11 @@ async def test_nobody_is_fenced_before_two_looks_have_found_no_lease(
     await eventually(lambda: rescuer._brake.allows(now(), 1) > 0)
     leases, looks = world.router.member.leases, 0
     without_lease, fence = leases.without_lease, rescuer._remains.fence
-    dead = await world.dying("dead")
 
     async def look(endpoints: Sequence[EndpointId]) -> list[EndpointId]:
         nonlocal looks
         found = await without_lease(endpoints)
-        looks += dead in found
+        looks += any(endpoint.startswith("dead.") for endpoint in found)
         return found
 
     async def fence_after(endpoint: EndpointId, token: str) -> bool:
@@ -172,6 +171,7 @@ async def test_nobody_is_fenced_before_two_looks_have_found_no_lease(
 
     monkeypatch.setattr(leases, "without_lease", look)
     monkeypatch.setattr(rescuer._remains, "fence", fence_after)
+    dead = await world.dying("dead")  # on a busy machine its lease ends before we end it
     await world.dies(dead)
     await world.gone(dead)
     assert looks >= 2
@@ -210,6 +210,29 @@ async def test_an_endpoint_whose_lease_is_back_at_the_last_moment_is_not_fenced(
     monkeypatch.setattr(rescuer._remains, "fence", too_late)
     await world.gone(dead)  # its lease ends once more, and is not renewed
     assert tries == 2
+
+
+async def test_one_that_cannot_be_rescued_keeps_no_other_waiting(
+    world: Rescues, monkeypatch: pytest.MonkeyPatch, logs: StrictLogs
+) -> None:
+    logs.expect("rescue put off")
+    rescuer = await looking(world)
+    spoilt = await world.dying("a-spoilt", "alice")
+    other = await world.dying("other", "bob")
+    fence = rescuer._remains.fence
+
+    async def spoil(endpoint: EndpointId, token: str) -> bool:
+        done = await fence(endpoint, token)
+        if endpoint == spoilt:
+            await world.redis.set(world.key(spoilt, "rescued"), b"not a list")
+        return done
+
+    monkeypatch.setattr(rescuer._remains, "fence", spoil)
+    await world.dies(spoilt)
+    await world.dies(other)
+    await world.gone(other)
+    await eventually(lambda: rescuer.counts.failures["rescue"] == 1)
+    assert spoilt in rescuer._later
 
 
 async def test_at_most_one_in_five_is_fenced_within_a_lease(
