@@ -26,7 +26,7 @@ class LimitSettings(Section):
     address_handshakes_burst: Count = 20
     sessions: Count = 20_000
     handshakes_per_second: _Rate = 500.0
-    http_connections: Count = 2_000
+    http_connections: Count = 5_000
     header_s: Seconds = 10.0
     body_s: Seconds = 30.0
     idle_s: Seconds = 60.0
