@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
-from pydantic_settings import EnvSettingsSource
+from pydantic_settings import EnvSettingsSource, SettingsError
 
 from router.errors import InvalidSettings
 from router.settings.every import Settings
@@ -32,7 +32,7 @@ def load(path: Path | None, flags: Mapping[str, Mapping[str, Any]] | None = None
     Raises:
         InvalidSettings: one sentence for each thing that is wrong.
     """
-    layers = [_read_file(path), EnvSettingsSource(Settings)(), flags or {}]
+    layers = [_read_file(path), _read_environment(), flags or {}]
     merged: dict[str, Any] = {}
     for layer in layers:
         for section, values in layer.items():
@@ -69,6 +69,20 @@ def _read_file(path: Path | None) -> dict[str, Any]:
         raise InvalidSettings([f"{file}: {exc.strerror}; name a file that exists"]) from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise InvalidSettings([f"{file}: not valid TOML: {exc}"]) from exc
+
+
+def _read_environment() -> dict[str, Any]:
+    try:
+        return EnvSettingsSource(Settings)()
+    except SettingsError as exc:
+        # It names the section, and may repeat a secret in what is chained to it.
+        section = str(exc).partition('"')[2].partition('"')[0]
+        raise InvalidSettings(
+            [
+                f"SWITCHBOARD_{section.upper()}__...: one of these variables has a list that is not "
+                'JSON; write it as ["a", "b"]'
+            ]
+        ) from None
 
 
 def _sentence(error: Any) -> str:

@@ -257,6 +257,14 @@ def test_with_tokens_a_node_may_listen_anywhere(tmp_path: Path, auth: str) -> No
     assert load(written(tmp_path, text)).node.host == "0.0.0.0"
 
 
+def test_a_list_in_the_environment_is_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWITCHBOARD_AUTH__ORIGINS", '["https://a.example"]')
+    assert list(load(written(tmp_path, "")).auth.origins) == ["https://a.example"]
+    monkeypatch.setenv("SWITCHBOARD_AUTH__ORIGINS", "https://a.example")
+    with pytest.raises(InvalidSettings, match=r"SWITCHBOARD_AUTH__.* not JSON"):
+        load(written(tmp_path, ""))
+
+
 def test_a_secret_from_the_environment_is_not_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
