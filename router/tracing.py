@@ -168,7 +168,7 @@ class Traces:
         for entry in entries:
             try:
                 steps.append(msgspec.json.decode(entry, type=Noted))
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue  # somebody else's hand
         return sorted(steps, key=lambda step: (step.at, _RANK[step.step]))
 

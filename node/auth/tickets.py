@@ -197,7 +197,7 @@ def _identity(lies: bytes) -> Identity | None:
         holder = _decode(lies)
         user = check_user(holder.user)
         device = None if holder.device is None else check_name(holder.device, "device")
-    except (msgspec.DecodeError, InvalidUser, InvalidRequest):
+    except (msgspec.DecodeError, ValueError, RecursionError, InvalidUser, InvalidRequest):
         return None
     expires_at = math.inf if holder.expires_at is None else holder.expires_at
     return Identity(user, device, rights_of(holder.can), recipients_of(holder.to), expires_at)

@@ -91,7 +91,9 @@ class TestSteps:
         assert sent["trace"] == TRACE  # the caller's own
         key = cluster.keys.steps(TRACE)
         assert 0 < await cluster.redis.pttl(key) <= STEPS_TTL_S * 1000
-        await cluster.redis.rpush(key, *["not a step"] * 2 * MAX_STEPS)
+        await cluster.redis.rpush(
+            key, b'{"x":' + b"[" * 100_000, b"\xff", *["not a step"] * 2 * MAX_STEPS
+        )
         await ask(cluster, 0, path, {"data": 1}, traceparent=header)
         assert await cluster.redis.llen(key) == MAX_STEPS
         assert len(await steps_of(cluster, 0, TRACE)) < MAX_STEPS

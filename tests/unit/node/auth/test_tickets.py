@@ -141,6 +141,8 @@ async def test_the_store_knows_a_ticket_by_its_hash_only(tickets: Tickets, membe
         ),
         msgspec.msgpack.encode({"user": "a", "device": None, "can": ["fly"], "to": []}),
         msgspec.msgpack.encode({"user": 1}),
+        b"\x81\xa4user\xa1\x80",
+        b"\x81\xa1x" + b"\x91" * 100_000 + b"\x01",
     ],
 )
 async def test_what_a_stranger_put_into_the_store_lets_nobody_in(
