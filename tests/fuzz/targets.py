@@ -15,6 +15,7 @@ from tests.fuzz import (
     frame_targets,
     header_targets,
     reply_targets,
+    token_targets,
     word_targets,
 )
 
@@ -57,6 +58,10 @@ TARGETS: Final = {
         Target("api-bodies", api_targets.bodies, api_targets.BODIES, api_targets.WORDS),
         Target("api-queries", api_targets.queries, api_targets.QUERIES, api_targets.WORDS),
         Target("heads", header_targets.heads, header_targets.HEADS, header_targets.WORDS),
+        Target("tokens", token_targets.tokens, token_targets.TOKENS, token_targets.WORDS),
+        Target("payloads", token_targets.payloads, token_targets.PAYLOADS, token_targets.WORDS),
+        Target("key-sets", token_targets.key_sets, token_targets.KEY_SETS, token_targets.WORDS),
+        Target("tickets", token_targets.holders, token_targets.HOLDERS, frame_targets.WORDS),
         Target("words", word_targets.words, word_targets.TEXTS),
     )
 }

@@ -17,6 +17,8 @@ from tests.fuzz.targets import TARGETS
             "envelopes",
             b"\x9d\x16\xa2m2\xa0\xa0\x00\x03\xcb?\xf8\x00\x00\x00\x00\x00\x00\t\xc0\x90\xc4\x011\x90\x90",
         ),
+        # A ticket in the store that is not UTF-8: whoever showed it was told of a fault of ours.
+        ("tickets", b"\x81\xa4user\xa1\x80"),
         # More parameters than Tornado takes.
         ("api-queries", b"&a=1" * 1_001),
     ],
