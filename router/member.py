@@ -19,6 +19,7 @@ from router.model import EndpointId
 from router.receipts import Receipts
 from router.receiving import Receiver
 from router.rescue import Rescuer
+from router.seals import Seals
 from router.sending import Sending
 from router.service import Services
 from router.settings import Settings
@@ -35,7 +36,7 @@ from router.store.rights import rights_probe
 from router.tracing import Traces, otel_spans
 from router.transport.base import Transport
 from router.transport.choose import Parts, make_transport
-from router.transport.outbox import Outbox
+from router.transport.outbox import Outbox, SealedOutbox
 from router.vitals import UNKNOWN, Vitals
 from router.watching import Arrivals
 
@@ -88,11 +89,13 @@ class Member:
         self.clock = StoreClock()
         self.link = Link(connector, "commands", on_up=self._link_up)
         self.registry = Registry(self.link, self.keys, settings.registry)
-        self.mailbox = Mailbox(self.link, self.keys, settings.mailbox)
+        self.seals = Seals.of(settings.redis)
+        self.mailbox = Mailbox(self.link, self.keys, settings.mailbox, self.seals)
         self.leases = Leases(self.link, self.keys, settings.lease)
         waiting = settings.delivery.max_waiting
         room = Room.of(settings.inbox, settings.node.max_message_bytes)
-        self.outbox = Outbox(self.link, self.keys, room, 5 * waiting, self.counts)
+        pushes = (self.link, self.keys, room, 5 * waiting, self.counts)
+        self.outbox = SealedOutbox(self.seals, *pushes) if self.seals.on else Outbox(*pushes)
         spans = otel_spans() if settings.log.traces else None
         self.traces = Traces(self.link, self.keys, self.clock, spans, settings.log.trace_user)
         self.sending = Sending(self.clock, waiting, self.counts, self.traces)
@@ -124,6 +127,7 @@ class Member:
             self.endpoint.check_now,
             self.counts,
             Arrivals(self.traces),
+            self.seals,
         )
 
     def _make_transport(self, connector: Connector) -> Transport:
@@ -152,6 +156,7 @@ class Member:
             self.settings.lease,
             self.services,
             self.counts,
+            self.seals,
         )
 
     def vitals(self) -> Vitals:

@@ -30,6 +30,7 @@ from router.keys import Keys
 from router.model import EndpointId, UserId
 from router.receipts import Receipts
 from router.recipient import Nobody, Recipient
+from router.seals import Decoder, Seals
 from router.settings import InboxSettings
 from router.store.connect import Connector
 from router.store.inbox import Batch, InboxReader
@@ -60,6 +61,7 @@ class Receiver:
         on_fenced: called when the inbox turns out to be closed.
         counts: of the process; None for its own.
         arrivals: told of the messages that somebody watches; None for nobody.
+        seals: looked at on what the inbox holds; None for none.
     """
 
     def __init__(
@@ -74,7 +76,10 @@ class Receiver:
         on_fenced: Callable[[], None],
         counts: Counts | None = None,
         arrivals: Arrivals | None = None,
+        seals: Seals | None = None,
     ) -> None:
+        self._seals = seals or Seals()
+        self._decode: Decoder = decode_envelope
         self._arrivals = arrivals
         self._logs = arrivals is not None and arrivals.logs
         self.counts = counts or Counts()
@@ -91,6 +96,7 @@ class Receiver:
     async def open(self, endpoint: EndpointId) -> None:
         """Read the inbox of `endpoint` from now on. Raises as `InboxReader.open`."""
         self._endpoint = endpoint
+        self._decode = self._seals.decoder(endpoint)
         await self._reader.open(endpoint)
 
     def restart(self, reason: str) -> None:
@@ -114,7 +120,7 @@ class Receiver:
         self.counts.batch.add(len(batch.entries))
         for position, entry in enumerate(batch.entries):
             try:
-                envelope = decode_envelope(entry)
+                envelope = self._decode(entry)
             except DecodeError as exc:
                 self._dead.bury(entry, exc)
                 continue

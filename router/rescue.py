@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from router.codec import MAX_HOPS, Answer, MessageEnvelope, decode_envelope
+from router.codec import MAX_HOPS, Answer, MessageEnvelope
 from router.counts import Counts
 from router.deadletters import DeadLetters
 from router.endpoint import EndpointKeeper
@@ -20,6 +20,7 @@ from router.errors import DecodeError, Garbage, SwitchboardError
 from router.forwarding import Answered, Copy, Forwarder
 from router.model import EndpointId, SessionId, UserId
 from router.receipts import Receipts
+from router.seals import Decoder, Seals
 from router.service import Services
 from router.settings import LeaseSettings
 from router.store.lease import Leases
@@ -81,6 +82,7 @@ class Rescuer:
         settings: the TTL of a lease.
         services: gets the loop; None when nobody looks at it.
         counts: of the process; None for its own.
+        seals: looked at on what the dead had; None for none.
     """
 
     def __init__(
@@ -94,8 +96,10 @@ class Rescuer:
         settings: LeaseSettings,
         services: Services | None = None,
         counts: Counts | None = None,
+        seals: Seals | None = None,
     ) -> None:
         self.counts = counts or Counts()
+        self._seals = seals or Seals()
         self._leases = leases
         self._remains = remains
         self._forwarder = forwarder
@@ -255,6 +259,7 @@ class Rescuer:
             How many of `entries` were dealt with, and what to tell senders once they are removed.
         """
         answers: list[Answered] = []
+        decode = self._seals.decoder(endpoint)
         stop_at = asyncio.get_running_loop().time() + _BATCH_S
         first, size = 0, 1
         while first < len(entries):
@@ -262,16 +267,18 @@ class Rescuer:
                 return first, answers
             copies: list[Copy] = []
             for entry in entries[first : first + size]:
-                self._take(entry, copies, answers)
+                self._take(decode, entry, copies, answers)
             answers += await self._forwarder.send_on_all(copies, endpoint, _nobody)
             # At most twice as many as in the time that has passed, so the token outlives them.
             first, size = first + size, min(2 * size, _AT_ONCE)
         return len(entries), answers
 
-    def _take(self, entry: bytes, copies: list[Copy], answers: list[Answered]) -> None:
+    def _take(
+        self, decode: Decoder, entry: bytes, copies: list[Copy], answers: list[Answered]
+    ) -> None:
         """Part one entry into copies; bury what cannot be sent on."""
         try:
-            envelope = decode_envelope(entry)
+            envelope = decode(entry)
         except DecodeError as exc:
             self._dead.bury(entry, exc)
             return

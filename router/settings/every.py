@@ -63,6 +63,16 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _what_is_sealed_is_routed(self) -> "Settings":
+        if self.redis.seals and self.delivery.mode != "routed":
+            raise ValueError(
+                "redis.envelope_keys seals inboxes, and delivery.mode = "
+                f'"{self.delivery.mode}" has none: leave the keys out, or set delivery.mode = '
+                '"routed"'
+            )
+        return self
+
+    @model_validator(mode="after")
     def _messages_fit_into_inboxes(self) -> "Settings":
         if self.inbox.max_bytes < 4 * self.node.max_message_bytes:
             raise ValueError(

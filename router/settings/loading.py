@@ -14,12 +14,12 @@ from router.settings.every import Settings
 
 # Settings that name files and folders.
 _PATHS: Final = {
-    "redis": ("data_dir", "ca_file", "certificate_file", "key_file"),
+    "redis": ("data_dir", "ca_file", "certificate_file", "key_file", "envelope_keys_file"),
     "tls": ("certificate_file", "key_file"),
     "auth": ("secret_file", "key_file", "jwks_file"),
     "api": ("keys_file",),
 }
-_SECRET: Final = re.compile("secret|url")
+_SECRET: Final = re.compile("secret|url|envelope_keys")
 
 
 def load(path: Path | None, flags: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:

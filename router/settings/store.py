@@ -3,7 +3,7 @@
 from typing import Annotated, Final, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from router.settings.section import Count, Seconds, Section
 
@@ -40,6 +40,23 @@ class RedisSettings(Section):
     certificate_file: str = ""
     key_file: str = ""
     check_hostname: bool = True
+    envelope_keys: Annotated[
+        tuple[Annotated[SecretStr, Field(min_length=32)], ...], Field(max_length=8)
+    ] = ()
+    envelope_keys_file: str = ""
+
+    @property
+    def seals(self) -> bool:
+        """Say whether envelopes are sealed."""
+        return bool(self.envelope_keys or self.envelope_keys_file)
+
+    @model_validator(mode="after")
+    def _keys_stand_in_one_place(self) -> "RedisSettings":
+        if self.envelope_keys and self.envelope_keys_file:
+            raise ValueError(
+                "redis.envelope_keys and redis.envelope_keys_file are both set: keep the file"
+            )
+        return self
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> "RedisSettings":

@@ -5,14 +5,15 @@ until every device of the user has acknowledged it, or its time is up; reading c
 it can be repeated. Source: https://redis.io/docs/latest/develop/data-types/streams/
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from router.codec import StoredMessage, decode_stored, encode
+from router.codec import StoredMessage
 from router.errors import DecodeError
 from router.keys import Keys
 from router.model import MessageId, Offset, UserId
+from router.seals import Seals
 from router.settings import MailboxSettings
 from router.store import scripts
 from router.store.link import Link
@@ -58,9 +59,14 @@ class Mailbox:
         link: where to ask.
         keys: key names.
         settings: how much is kept, and for how long.
+        seals: on what is stored; None for none.
     """
 
-    def __init__(self, link: Link, keys: Keys, settings: MailboxSettings) -> None:
+    def __init__(
+        self, link: Link, keys: Keys, settings: MailboxSettings, seals: Seals | None = None
+    ) -> None:
+        self._written = (seals or Seals()).writer()
+        self._reader = (seals or Seals()).reader
         self._link = link
         self._keys = keys
         self._settings = settings
@@ -84,7 +90,7 @@ class Mailbox:
         if key is not None:
             keys += (k.key(user, key),)
         name = f"{message.origin} {message.id}"  # no user id has a space in it
-        stored = encode(message) if durable else b""
+        stored = self._written(user, message) if durable else b""
         limits = (s.max_length, s.max_bytes, self._ttl_ms, self._key_ttl_ms)
         return scripts.LOOKUP.pack(keys, message.id, name, stored, *limits, int(again))
 
@@ -127,7 +133,10 @@ class Mailbox:
         """
         mail = self._keys.mail(user)
         entries = await self._link.command("XRANGE", mail, f"({after}", "+", "COUNT", count)
-        return [(_offset(offset), _message(fields)) for offset, fields in entries]
+        decode = self._reader(user)
+        found = [(_offset(offset), parse_stored(decode, fields)) for offset, fields in entries]
+        self._link.counts.garbage += sum(1 for _, message in found if message is None)
+        return found
 
     def pack_ack(self, user: UserId, device: str, offset: Offset) -> bytes:
         """Return the packed command by which a device acknowledges all up to `offset`."""
@@ -149,6 +158,16 @@ def parse_deposit(reply: Sequence[Any]) -> Deposit:
     return Deposit(_offset(one), _offset(other)) if one else Deposit()
 
 
+def parse_stored(
+    decode: Callable[[bytes], StoredMessage], fields: Sequence[bytes]
+) -> StoredMessage | None:
+    """Return the message in the fields of a mailbox entry; None if it is none of ours."""
+    try:
+        return decode(dict(zip(fields[::2], fields[1::2], strict=True))[b"message"])
+    except (DecodeError, KeyError, ValueError):
+        return None
+
+
 def parse_newest(reply: bytes | None) -> Offset | None:
     """Return the newest offset that the reply of register.lua names; None without a mailbox."""
     return None if reply is None else _offset(reply)
@@ -157,10 +176,3 @@ def parse_newest(reply: bytes | None) -> Offset | None:
 def _offset(raw: bytes) -> Offset:
     ms, _, seq = raw.partition(b"-")
     return Offset(int(ms), int(seq))
-
-
-def _message(fields: Sequence[bytes]) -> StoredMessage | None:
-    try:
-        return decode_stored(dict(zip(fields[::2], fields[1::2], strict=True))[b"message"])
-    except (DecodeError, KeyError, ValueError):
-        return None

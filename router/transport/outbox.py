@@ -17,6 +17,7 @@ from router.counts import Counts
 from router.errors import StoreRefused, SwitchboardError, Unavailable
 from router.keys import Keys
 from router.model import EndpointId
+from router.seals import Seals
 from router.store import scripts
 from router.store.connect import is_full, may_go_again
 from router.store.inbox import FULL, MAX_PUSH, NOT_OPEN, Room, pack_push
@@ -262,3 +263,24 @@ class Outbox:
         self._waiting -= len(items)
         for _, done, arg in items:
             done(arg, result)
+
+
+class SealedOutbox(Outbox):
+    """An outbox that seals each envelope for the inbox it goes to.
+
+    Args:
+        seals: with keys.
+        pushes: see `Outbox`.
+    """
+
+    def __init__(self, seals: Seals, *pushes: Any) -> None:
+        super().__init__(*pushes)
+        self._seal = seals.seal
+
+    def push(self, endpoint: EndpointId, envelope: bytes, done: PushDone, arg: Any) -> None:
+        """See `Outbox.push`."""
+        super().push(endpoint, self._seal(endpoint, envelope), done, arg)
+
+    def tell(self, endpoint: EndpointId, envelope: bytes) -> bool:
+        """See `Outbox.tell`."""
+        return super().tell(endpoint, self._seal(endpoint, envelope))

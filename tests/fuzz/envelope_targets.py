@@ -51,5 +51,5 @@ def store_values(data: bytes) -> None:
         for session in registry._sessions({field: value_of_field}):
             assert session.endpoint
     assert EndpointId("") not in parse_routes([data, b"n1.ab/s"]).endpoints
-    mailbox._message([b"message", data])
-    mailbox._message([data, data, data])
+    mailbox.parse_stored(codec.decode_stored, [b"message", data])
+    mailbox.parse_stored(codec.decode_stored, [data, data, data])

@@ -117,6 +117,16 @@ class TestRefusals:
                 "[redis]\nurl = 'redis://h'\nca_file = 'ca.pem'",
                 "redis.url asks for none: begin it with rediss://",
             ),
+            ("[redis]\nenvelope_keys = ['short-secret']", "redis.envelope_keys.0: should be"),
+            ("[redis]\nenvelope_keys = 'one-secret'", "redis.envelope_keys: should be"),
+            (
+                f"[redis]\nenvelope_keys = ['{'k' * 32}-secret']\nenvelope_keys_file = 'f'",
+                "redis.envelope_keys and redis.envelope_keys_file are both set",
+            ),
+            (
+                "[redis]\nenvelope_keys_file = 'f'\n[delivery]\nmode = 'channel'",
+                'redis.envelope_keys seals inboxes, and delivery.mode = "channel" has none',
+            ),
             ("[redis]\nappend_fsync = 'maybe'", "redis.append_fsync: should be 'always'"),
             (
                 "[inbox]\nmax_bytes = 5_000_000\n[node]\nmax_message_bytes = 2_000_000",
@@ -132,6 +142,7 @@ class TestRefusals:
         (problem,) = problems(written(tmp_path, text))
         assert sentence in problem
         assert "\n" not in problem
+        assert "-secret" not in problem
 
     @pytest.mark.parametrize(
         ("auth", "sentence"),
