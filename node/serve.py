@@ -77,14 +77,16 @@ class _Signals:
         self.stop.set()
 
 
-def _make_room(node: Node, limits: LimitSettings) -> None:
+def _make_room(node: Node, limits: LimitSettings, *, at_home: bool) -> None:
     """Have a descriptor for each connection there may be, or take fewer sessions."""
     wanted = descriptors.wanted(limits)
     files = descriptors.claim(wanted)
     node.admission.room = None
     if files < wanted:
         node.admission.room = descriptors.sessions_that_fit(files, limits)
-        _log.warning(
+        # On one's own machine nobody waits for 20,000 clients.
+        log = _log.debug if at_home else _log.warning
+        log(
             "too few files may be open for limits.sessions; raise LimitNOFILE or ulimit -n",
             files=files,
             sessions=node.admission.room,
@@ -95,7 +97,7 @@ def _put(node: Node, settings: Settings) -> None:
     """Put in force what a node can change while it runs; raises as `Gate.reload`."""
     node.gate.reload(settings.auth)
     node.limits.now = settings.limits
-    _make_room(node, settings.limits)
+    _make_room(node, settings.limits, at_home=settings.auth.mode == "dev")
     node.listening.reload_certificate()
 
 
@@ -129,7 +131,7 @@ async def serve(
     bind_contextvars(node=settings.node.name, endpoint=lambda: node.member.endpoint.id)
     if read is not None:
         signals.reload = Reload(settings, read, partial(_put, node), *put).run
-    _make_room(node, settings.limits)
+    _make_room(node, settings.limits, at_home=settings.auth.mode == "dev")
     node.listen()
     opened = False
     try:

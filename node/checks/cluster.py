@@ -4,7 +4,7 @@ import asyncio
 import ssl
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
@@ -18,6 +18,7 @@ from router.model import Endpoint, EndpointId, endpoint_name
 from router.settings import Settings
 from router.store.lease import Leases
 from router.store.link import Link
+from router.store.resp import id_of
 
 _ANSWER_S: Final = 3.0
 _CLOCK_S: Final = 2.0  # the header Date knows whole seconds
@@ -102,15 +103,19 @@ def inboxes(nodes: Sequence[Endpoint], most: int) -> Iterator[Finding]:
             yield warn("inboxes", says, "start more nodes, or see what keeps this one busy")
 
 
-def leftovers(listed: Sequence[EndpointId], known: Sequence[Endpoint]) -> Iterator[Finding]:
-    """Find names of endpoints that are neither open nor alive, and what is no name of ours."""
-    foreign = [name for name in listed if not endpoint_name(name)]
+def foreigners(members: Iterable[bytes]) -> Iterator[Finding]:
+    """Find what is no name of ours in the list of endpoints."""
+    foreign = [member for member in members if not endpoint_name(EndpointId(id_of(member) or ""))]
     if foreign:
         mend = "give each cluster on one store a registry.prefix of its own"
         says = f"the list of endpoints holds {foreign[0]!r}, which is nobody's"
         yield fail("registry.prefix", says, mend)
+
+
+def leftovers(listed: Sequence[EndpointId], known: Sequence[Endpoint]) -> Iterator[Finding]:
+    """Find names of endpoints that are neither open nor alive."""
     here = {endpoint.endpoint for endpoint in known}
-    left = [name for name in listed if name not in here and name not in foreign]
+    left = [name for name in listed if name not in here and endpoint_name(name)]
     if left:
         says = f"{len(left)} endpoints are listed and neither open nor alive, as {left[0]}"
         yield warn("leftovers", says, "any live node clears them away; start one if none is")
@@ -153,7 +158,8 @@ async def everything(
     endpoints = await known.describe(listed)
     nodes = [endpoint for endpoint in endpoints if endpoint.role == "node"]
     waiting = inboxes(nodes, settings.inbox.max_length)
-    for finding in (*leases(nodes), *waiting, *leftovers(listed, endpoints)):
+    foreign = foreigners(await link.command("SMEMBERS", keys.endpoints))
+    for finding in (*leases(nodes), *waiting, *foreign, *leftovers(listed, endpoints)):
         yield finding
     dead = int(await link.command("LLEN", keys.dead))
     if dead:
