@@ -25,6 +25,8 @@ LOOPS = {
     "canary",
     "pulse",
     "isolation",
+    "expiry",
+    "feed",
 }
 
 
