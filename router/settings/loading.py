@@ -77,12 +77,10 @@ def _read_environment() -> dict[str, Any]:
     except SettingsError as exc:
         # It names the section, and may repeat a secret in what is chained to it.
         section = str(exc).partition('"')[2].partition('"')[0]
-        raise InvalidSettings(
-            [
-                f"SWITCHBOARD_{section.upper()}__...: one of these variables has a list that is not "
-                'JSON; write it as ["a", "b"]'
-            ]
-        ) from None
+        names = f"SWITCHBOARD_{section.upper()}__..."
+        mend = 'write it as ["a", "b"]'
+        what = f"{names}: one of these variables has a list that is not JSON; {mend}"
+        raise InvalidSettings([what]) from None
 
 
 def _sentence(error: Any) -> str:
