@@ -185,9 +185,15 @@ def test_a_token_that_cannot_be_fetched_is_asked_for_again(program: Program) -> 
         const token = async () => {
             asked += 1;
             if (asked < 3) throw new Error("no network");
-            return "t o&ken";
+            return "a.to-ken_~";
         };
-        const client = connect("/ws", { token });
+        class Watched extends WebSocket {
+            constructor(url, protocols) {
+                super(url, protocols);
+                log(...protocols);
+            }
+        }
+        const client = connect("/ws", { token, WebSocket: Watched });
         client.on("error", ({ code }) => log("error", code));
         client.on("state", ({ state, reason, said }) => log(state, said));
     """)
@@ -196,9 +202,21 @@ def test_a_token_that_cannot_be_fetched_is_asked_for_again(program: Program) -> 
     program.pass_time(500)
     program.until(lambda: program.told == away * 2, "it waits again")
     program.pass_time(1_000)
-    program.expect(*away, *away, ["connecting", None], ["open", None])
+    offered = ["switchboard.v1.json", "switchboard.bearer.a.to-ken_~"]
+    program.expect(*away, *away, ["connecting", None], offered, ["open", None])
     (socket,) = program.node.sockets
-    assert socket.url.endswith("/ws?token=t+o%26ken&ack=manual")
+    assert socket.url.endswith("/ws?ack=manual")
+
+
+def test_a_token_that_no_subprotocol_can_carry_is_told_and_sent_nowhere(program: Program) -> None:
+    program.run("""
+        const client = connect("/ws", { token: "t o&ken=" });
+        client.on("error", ({ code, message }) => log(code, message));
+        client.on("state", ({ state }) => log(state));
+    """)
+    words = "the token has characters that cannot be sent as one"
+    program.expect(["no_token", words], ["waiting"])
+    assert program.node.sockets == []
 
 
 def test_a_function_may_choose_the_address(program: Program) -> None:
