@@ -32,7 +32,9 @@ async def test_a_reconnect_before_the_old_close_is_noticed_keeps_the_new_route(
 async def test_a_node_started_again_under_its_name_does_not_inherit_the_old_inbox(
     store: EmbeddedServer,
 ) -> None:
-    async with processes(store.address.url, 2) as cluster:
+    # Long enough for alice to be back before the rescue.
+    lease = {"ttl_s": 5.0, "heartbeat_s": 1.0}
+    async with processes(store.address.url, 2, lease=lease) as cluster:
         dead, other = cluster.nodes
         await cluster.connect(dead, "alice")
         found = await cluster.described(dead)
@@ -44,9 +46,9 @@ async def test_a_node_started_again_under_its_name_does_not_inherit_the_old_inbo
             return len(await cluster.inbox(dead)) == 1
 
         await eventually(it_waits)
+        back = await cluster.connect(other, "alice")
         await dead.kill()
         again = await cluster.start(dead.name)
-        back = await cluster.connect(other, "alice")
         reborn = await cluster.described(again)
         assert reborn is not None
         assert (reborn.name, reborn.endpoint != found.endpoint) == (found.name, True)
