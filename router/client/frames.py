@@ -1,5 +1,6 @@
 """What a node says to its clients and hears from them, as JSON. Pure."""
 
+import json
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -96,6 +97,7 @@ class _TypeOnly(msgspec.Struct, frozen=True):
 _decoder: Final[msgspec.json.Decoder[InFrame]] = msgspec.json.Decoder(InFrame)
 _type_decoder: Final = msgspec.json.Decoder(_TypeOnly)
 _encoder: Final = msgspec.json.Encoder()
+_MAX_DIGITS: Final = 4_300  # more than that Python does not read as an integer
 _KNOWN: Final = {kind.__struct_config__.tag for kind in InFrame.__args__}
 
 
@@ -106,11 +108,28 @@ def read(text: str | bytes) -> InFrame | None:
         ValueError: it is no frame.
     """
     try:
-        return _decoder.decode(text)
-    except msgspec.ValidationError:
-        if _type_decoder.decode(text).type in _KNOWN:
-            raise
-        return None
+        try:
+            return _decoder.decode(text)
+        except msgspec.ValidationError:
+            if _type_decoder.decode(text).type not in _KNOWN:
+                return None
+            return _read_any_number(text)
+    except RecursionError as exc:
+        raise ValueError("it goes too deep") from exc
+
+
+def _read_any_number(text: str | bytes) -> InFrame:
+    """Return the frame in a text with a number that is beyond what msgspec takes, such as 1e999.
+
+    JSON has no bounds, so a message may hold one. Whoever gave up at it would give up again at
+    each replay. Browsers take the nearest number that they have, and so does this.
+    """
+    frame: InFrame = msgspec.convert(json.loads(text, parse_int=_integer), InFrame)
+    return frame
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)
 
 
 def write(frame: SendFrame) -> str:

@@ -77,6 +77,7 @@ def _client(codec: Codec, payload: bytes | str) -> None:
             msgspec.msgpack.decode(said)
         else:
             json.loads(said)
+            assert isinstance(sdk.read(said), sdk.MessageFrame)
 
 
 def node_frames(data: bytes) -> None:

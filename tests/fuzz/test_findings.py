@@ -19,6 +19,9 @@ from tests.fuzz.targets import TARGETS
         ),
         # A ticket in the store that is not UTF-8: whoever showed it was told of a fault of ours.
         ("tickets", b"\x81\xa4user\xa1\x80"),
+        # A number that the client could not read: stored, it ended each of its connections.
+        ("client-json", b'{"type":"send","to":"bob","data":1e999}'),
+        ("node-frames", b"[" * 5_000),
         # More parameters than Tornado takes.
         ("api-queries", b"&a=1" * 1_001),
     ],

@@ -1,5 +1,7 @@
 """What nodes say and hear is what the node's own module says and hears."""
 
+import math
+
 import msgspec
 import pytest
 
@@ -30,6 +32,32 @@ def test_messages() -> None:
     assert read(said(plain)) == MessageFrame("a", "bob", {"x": 1}, 1.5)
     stored = node_frames.Message("a", "bob", None, 1.5, "5-0", True)
     assert read(said(stored)) == MessageFrame("a", "bob", None, 1.5, "5-0", True)
+
+
+@pytest.mark.parametrize(
+    ("number", "nearest"),
+    [
+        ("1e999", math.inf),
+        ("-1e999", -math.inf),
+        ("9" * 400, int("9" * 400)),
+        ("9" * 5_000, math.inf),
+        ("1" + "0" * 50 + "e-50", 1.0),
+    ],
+)
+def test_a_number_beyond_all_bounds_is_the_nearest_that_there_is(
+    number: str, nearest: float
+) -> None:
+    text = b'{"type":"message","id":"a","from":"b","sent_at":1,"data":{"x":%b}}' % number.encode()
+    frame = read(text)
+    assert isinstance(frame, MessageFrame)
+    assert frame.data == {"x": nearest}
+
+
+def test_what_goes_too_deep_is_an_error() -> None:
+    for inner in (b"1", b"1e999"):
+        data = b"[" * 100_000 + inner + b"]" * 100_000
+        with pytest.raises(ValueError, match="too deep"):
+            read(b'{"type":"message","id":"a","from":"b","sent_at":1,"data":%b}' % data)
 
 
 def test_outcomes() -> None:
