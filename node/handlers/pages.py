@@ -65,6 +65,12 @@ class FileHandler(tornado.web.StaticFileHandler):
         """Set the security headers; error answers carry them too."""
         secure(self, _policy(_CONNECT), _CACHE)
 
+    async def get(self, path: str, include_body: bool = True) -> None:
+        """Answer with the file; the system cannot even be asked for a name with a zero in it."""
+        if "\0" in path:
+            raise tornado.web.HTTPError(404)
+        await super().get(path, include_body)
+
     def compute_etag(self) -> str | None:
         """Return a tag that changes with the file.
 

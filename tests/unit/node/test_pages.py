@@ -137,7 +137,8 @@ class PagesTest(AsyncHTTPTestCase):
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
 
     def test_nothing_outside_of_the_static_files_is_served(self) -> None:
-        for path in ("../index.html", "..%2findex.html", "%2e%2e/handlers/pages.py", "/etc/passwd"):
+        paths = ("../index.html", "..%2findex.html", "%2e%2e/handlers/pages.py", "/etc/passwd")
+        for path in (*paths, "switchboard.js%00", "%00"):
             with ExpectLog("tornado", "40[34] GET", required=False):
                 answer = self.get(f"/static/{path}")
             assert answer.code in (403, 404), path
