@@ -2,10 +2,12 @@
 
 import asyncio
 import re
+from types import SimpleNamespace
 from typing import Any, Final, cast
 
 import structlog
 
+from router.counts import Counts
 from router.keys import Keys
 from router.model import EndpointId
 from router.settings import LeaseSettings
@@ -35,7 +37,9 @@ WORDS: Final = (
 )
 _ANNOUNCES_MUCH: Final = re.compile(rb"[*%~>|]\+?[0-9]{7}")
 _ASKED: Final = 3
-_LEASES: Final = Leases(cast(Any, None), Keys("sb"), LeaseSettings())  # asks nothing here
+# They ask nothing here.
+_LINK: Final = cast(Any, SimpleNamespace(counts=Counts()))
+_LEASES: Final = Leases(_LINK, Keys("sb"), LeaseSettings())
 _loop: Final = asyncio.new_event_loop()
 
 
