@@ -53,16 +53,17 @@ async def ask(address: str, method: str, path: str, *lines: str, body: Any = Non
         reader, writer = await asyncio.open_connection(host, int(port))
         try:
             writer.write("\r\n".join([*head, "", ""]).encode("latin-1") + payload)
-            return await _answer(reader)
+            return await _answer(reader, method)
         finally:
             writer.close()
             await writer.wait_closed()
 
 
-async def _answer(reader: asyncio.StreamReader) -> Told:
+async def _answer(reader: asyncio.StreamReader, method: str) -> Told:
     start, _, rest = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").partition("\r\n")
     headers = HTTPHeaders.parse(rest)
-    body = await reader.readexactly(int(headers.get("Content-Length", "0")))
+    length = 0 if method == "HEAD" else int(headers.get("Content-Length", "0"))
+    body = await reader.readexactly(length)
     return Told(int(start.split(" ")[1]), headers, body)
 
 
