@@ -13,7 +13,7 @@ from router.settings import RedisSettings
 _EXPIRED: Final = 10
 _NOT_YET_VALID: Final = 9
 _OTHER_NAME: Final = frozenset({62, 64})  # host name, IP address
-_UNKNOWN_ISSUER: Final = frozenset({18, 19, 20, 21})
+_UNKNOWN_ISSUER: Final = frozenset({7, 18, 19, 20, 21})  # 7: another of the same name
 _WRONG_CERTIFICATE: Final = (
     "CERTIFICATE_REQUIRED",
     "ALERT_BAD_CERTIFICATE",

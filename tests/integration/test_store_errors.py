@@ -28,6 +28,7 @@ WORDS = {
     Meaning.LOAD: {DONE},
     Meaning.REPEAT: {"unavailable"},
     Meaning.UNAVAILABLE: {"unavailable"},
+    Meaning.GARBAGE: {"store_refused", DONE},  # passed over where others would suffer for it
     Meaning.REFUSED: {"store_refused"},
     Meaning.BUSY: {"store_refused", "busy"},
 }

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import ipaddress
+import secrets
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,9 @@ class Authority:
     def __init__(self, folder: Path, name: str = "ca") -> None:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"tests {name}")])
+        # A name of its own: two of one name are taken for each other, and no signature fits.
+        own_name = f"tests {name} {secrets.token_hex(4)}"
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, own_name)])
         self.file = folder / f"{name}.pem"
         self._certificate = self._sign(self._name, self._key, ca=True)
         self.file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from router.store.connect import printable_address
 from router.store.embedded import EmbeddedServer, find
 from tests.support.cli import call
 from tests.support.processes import Switchboard, command_line, free_port_range, is_gone, wait_until
@@ -172,7 +173,7 @@ class TestUpWithAnotherStore:
             },
         ) as process:
             assert process.line().startswith(f"node n1   http://127.0.0.1:{port}/  (process ")
-            assert store.address.socket in process.line()
+            assert printable_address(store.address.url) in process.line()
             assert process.line() == f"Ready (process {process.pid}). Ctrl-C stops everything."
 
 

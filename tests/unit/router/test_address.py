@@ -13,9 +13,10 @@ def test_a_store_that_is_named_is_that_store() -> None:
     assert resolve(settings) == "redis://10.0.0.1:7000"
 
 
-def test_the_embedded_store_is_found_where_it_runs(store: EmbeddedServer) -> None:
-    settings = Settings.model_validate({"redis": {"data_dir": str(store.data_dir)}})
-    assert resolve(settings) == store.address.url
+def test_the_embedded_store_is_found_where_it_runs(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"redis": {"data_dir": str(tmp_path)}})
+    with EmbeddedServer(tmp_path) as server:
+        assert resolve(settings) == server.address.url
 
 
 def test_one_that_does_not_run_is_an_error_that_says_how_to_start_it(tmp_path: Path) -> None:
