@@ -21,6 +21,9 @@ HOST: Final = "127.0.0.1"
 _SOCKET: Final = "store.sock"
 _TEMP_PREFIX: Final = "switchboard-"
 _MAX_SOCKET_BYTES: Final = 100  # sockaddr_un: 108 on Linux, 104 on macOS, the closing zero included
+# No value is larger than an envelope, and half of this is the most that one may have: what somebody
+# else puts there must not fill our memory when it is read.
+_MAX_VALUE_BYTES: Final = 32 * 1024 * 1024
 _MAX_LOG_BYTES: Final = 1024 * 1024
 # "81:M 26 Jul 2025 12:13:14.123 # Bad file format": Redis marks what went wrong with a hash sign.
 _LOG_LINE: Final = re.compile(r"^\d+:[A-Z] .*?\d\.\d{3} ([.\-*#]) (.*)$")
@@ -187,6 +190,7 @@ def server_config(
         "appendonly yes",
         f"appendfsync {fsync}",
         'save ""',
+        f"proto-max-bulk-len {_MAX_VALUE_BYTES}",
         "maxmemory-policy noeviction",  # an evicted inbox would be a lost message
     ]
     return os.fsencode("\n".join(lines) + "\n")

@@ -51,6 +51,7 @@ class TestRunning:
             ("appendfsync", "everysec"),
             ("save", ""),
             ("maxmemory-policy", "noeviction"),
+            ("proto-max-bulk-len", str(32 * 1024 * 1024)),
             ("bind", "127.0.0.1"),
             ("protected-mode", "yes"),
         ],
