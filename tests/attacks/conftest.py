@@ -1,6 +1,5 @@
 """One node as operators run it, for everybody who attacks it."""
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -82,8 +81,3 @@ def victim(victim_process: Victim) -> Iterator[Victim]:
     said = len(victim_process.said)
     yield victim_process
     victim_process.is_well(said)
-
-
-def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name a row of a table by its words, not by its bytes."""
-    return json.dumps(val.decode("latin-1"))[:40] if isinstance(val, bytes) else None
