@@ -136,7 +136,7 @@ def socket_path(folder: Path, before: str) -> str:
     base = tempfile.gettempdir()
     room = _MAX_SOCKET_BYTES - len(_SOCKET) - len(_TEMP_PREFIX) - 10
     return str(
-        Path(tempfile.mkdtemp(prefix=_TEMP_PREFIX, dir=base if len(base) < room else "/tmp"))  # noqa: S108 # nosec B108 - mkdtemp makes it private
+        Path(tempfile.mkdtemp(prefix=_TEMP_PREFIX, dir=base if len(base) < room else "/tmp"))  # noqa: S108 - mkdtemp makes it private # nosec B108
         / _SOCKET
     )
 
