@@ -56,6 +56,9 @@ class _Signals:
         self.all_leave = False
         self._came_before = False
         self.reload: Callable[[], None] | None = None
+
+    def heed(self) -> None:
+        """Take signals from now on; what they log says whose it is, if that is bound by now."""
         loop = asyncio.get_running_loop()
         hangup = on_hangup(lambda: self._came(signal.SIGHUP), self._reread)
         loop.add_signal_handler(signal.SIGHUP, hangup)
@@ -123,12 +126,13 @@ async def serve(
     Raises:
         Unavailable, StoreRefused, ServerFailed: the start failed; in words for the user.
     """
-    # Before the node is in the registry: from then on, stopping means more than ending.
     signals = _Signals()
     stop = signals.stop
     node = Node(settings, url, on_drain=stop.set)
     # Before the first task: all of them say in every line whose they are.
     bind_contextvars(node=settings.node.name, endpoint=lambda: node.member.endpoint.id)
+    # Before the node is in the registry: from then on, stopping means more than ending.
+    signals.heed()
     if read is not None:
         signals.reload = Reload(settings, read, partial(_put, node), *put).run
     _make_room(node, settings.limits, at_home=settings.auth.mode == "dev")

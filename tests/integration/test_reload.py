@@ -104,6 +104,8 @@ async def test_settings_change_while_it_runs_and_the_end_of_its_terminal_stops_i
         place.write("user_sessions = 2", 'level = "debug"\n[node]\nping_interval_s = 5')
         line = await place.hangup("settings reloaded", 1)
         assert line["changed"] == ["limits.user_sessions", "log.level"]
+        assert line["node"] == "n1"
+        assert line["endpoint"].startswith("n1.")
         assert line["needs_a_restart"] == ["node.ping_interval_s"]
         async with await Client.open(address, "alice") as second:
             assert await second.nothing_came()
