@@ -124,10 +124,16 @@ def files(settings: Settings, config: Path | None) -> Iterator[Finding]:
             with path.open("rb"):
                 pass
         except OSError as exc:
-            yield fail(name, f"{path} cannot be read: {exc.strerror}", "name a file that can")
+            yield fail(name, f"{path} cannot be read: {exc.strerror}", _made_by(name))
             continue
         secret = name.endswith(_SECRET_FILES) and name != _PUBLIC
         yield from _mode(name, path, _ANYBODYS if secret else stat.S_IWOTH)
+
+
+def _made_by(name: str) -> str:
+    if name == "api.keys_file":
+        return "`switchboard key NAME --scopes LIST --add` makes it; or name another"
+    return "name a file that can"
 
 
 def named_files(settings: Settings) -> list[tuple[str, Path]]:
@@ -159,12 +165,12 @@ def _is_secret(key: str, value: object) -> bool:
 
 def _mode(name: str, path: Path, forbidden: int) -> Iterator[Finding]:
     mode = path.stat().st_mode & 0o777
+    which = "changed" if forbidden == stat.S_IWOTH else "read"
     if mode & forbidden:
-        which = "changed" if forbidden == stat.S_IWOTH else "read"
         mend = f"chmod {mode & ~forbidden:o} {path}"
         yield fail(name, f"{path} can be {which} by others (mode {mode:o})", mend)
     else:
-        yield ok(name, f"{path} is for its owner (mode {mode:o})")
+        yield ok(name, f"{path} cannot be {which} by others (mode {mode:o})")
 
 
 def everything(

@@ -101,6 +101,11 @@ class TestFiles:
         assert level_of(configuration.files(missing, None), "auth.secret_file") is Level.FAIL
         assert list(configuration.secrets(missing)) == []
 
+    def test_a_file_of_keys_that_is_not_there_names_what_makes_it(self, tmp_path: Path) -> None:
+        missing = settings(api={"keys_file": str(tmp_path / "none")})
+        [found] = configuration.files(missing, None)
+        assert found.mend.startswith("`switchboard key NAME ")
+
     def test_a_secret_that_others_can_read_fails(self, tmp_path: Path) -> None:
         file = tmp_path / "secret"
         file.write_text(STRONG)
@@ -118,7 +123,9 @@ class TestFiles:
         wanted = settings(redis={"url": "rediss://localhost", "ca_file": str(file)})
         for mode, level in ((0o666, Level.FAIL), (0o644, Level.OK)):
             file.chmod(mode)
-            assert level_of(configuration.files(wanted, None), "redis.ca_file") is level
+            [found] = configuration.files(wanted, None)
+            assert (found.check, found.level) == ("redis.ca_file", level)
+        assert found.says == f"{file} cannot be changed by others (mode 644)"
 
     @pytest.mark.parametrize(
         ("text", "says"),
