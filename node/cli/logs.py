@@ -73,8 +73,12 @@ def escape_controls(_logger: WrappedLogger, _method: str, event: EventDict) -> E
 
 
 def as_of_now(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Ask for what changes while it is bound, such as the endpoint; arguments as above."""
-    return {k: v() if callable(v) else v for k, v in event.items()}
+    """Ask for what changes while it is bound, such as the endpoint; arguments as above.
+
+    What is not there yet, as the endpoint of a node that is not open, is left out.
+    """
+    asked = ((k, v() if callable(v) else v, callable(v)) for k, v in event.items())
+    return {k: v for k, v, was_asked in asked if v is not None or not was_asked}
 
 
 def hide(_logger: WrappedLogger, _method: str, line: Any) -> str:

@@ -111,6 +111,14 @@ class TestLogs:
         assert "n1.a" in ours
         assert "n1.b" in theirs
 
+    def test_what_is_bound_and_not_there_yet_is_left_out(self, stderr: Callable[[], str]) -> None:
+        logs.configure(LogSettings())
+        with structlog.contextvars.bound_contextvars(node="n1", endpoint=lambda: None):
+            structlog.get_logger().info("early", code=None)
+        line = stderr()
+        assert "endpoint" not in line
+        assert "code=None" in line
+
     @pytest.mark.parametrize("format", ["console", "json"])
     def test_an_error_cannot_quote_a_line_into_the_log(
         self, stderr: Callable[[], str], format: Literal["console", "json"]
