@@ -1,7 +1,7 @@
 """Everything this package raises on purpose: one tree, fields, one table of codes."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +172,14 @@ class Unavailable(SwitchboardError):
         return f"the store at {self.address} is not available: {self.reason}"
 
 
+# What to do about the refusals that somebody meets who sets up a store, by words of the store's.
+_STORE_MENDS: Final = (
+    ("username-password", ": see the user and the password in redis.url"),
+    ("HELLO must be called", ": put a user and a password into redis.url"),
+    ("NOPERM", ": deploy/redis/users.acl has the rights, for keys that begin with sb:"),
+)
+
+
 class StoreRefused(SwitchboardError):
     """The store answered a command with an error (`OOM`, `READONLY`, `NOPERM`, ...)."""
 
@@ -183,7 +191,8 @@ class StoreRefused(SwitchboardError):
         self.error = error
 
     def __str__(self) -> str:
-        return f"the store refused a command: {self.error}"
+        mend = next((mend for word, mend in _STORE_MENDS if word in self.error), "")
+        return f"the store refused a command: {self.error.removesuffix('.') + mend}"
 
 
 class Garbage(StoreRefused):

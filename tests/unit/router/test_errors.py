@@ -27,6 +27,21 @@ SENTENCES = [
         "the store at localhost:6379 is not available: refused",
     ),
     (errors.StoreRefused("OOM no room"), "the store refused a command: OOM no room"),
+    (
+        errors.StoreRefused("invalid username-password pair or user is disabled."),
+        "the store refused a command: invalid username-password pair or user is disabled: "
+        "see the user and the password in redis.url",
+    ),
+    (
+        errors.StoreRefused("HELLO must be called authenticated"),
+        "the store refused a command: HELLO must be called authenticated: "
+        "put a user and a password into redis.url",
+    ),
+    (
+        errors.StoreRefused("NOPERM no such key"),
+        "the store refused a command: NOPERM no such key: "
+        "deploy/redis/users.acl has the rights, for keys that begin with sb:",
+    ),
     (errors.Garbage("WRONGTYPE no"), "the store refused a command: WRONGTYPE no"),
     (errors.InvalidSettings(["a: no", "b: no"]), "a: no\nb: no"),
     (errors.Unauthenticated("the token has expired"), "the token has expired"),
