@@ -4,14 +4,14 @@ Every cluster has its own of each, so that an idle one adds nothing to what anot
 """
 
 import asyncio
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.measuring.children import START_SECONDS, Child, Children, python
-from scripts.measuring.http import HOST, OK, get
+from scripts.measuring.http import OK, get
 from scripts.measuring.meter import StoreMeter
+from scripts.measuring.ports import free_port_range
 from scripts.measuring.rabbit import Rabbit
 from scripts.measuring.store import Store, Stores
 
@@ -72,11 +72,8 @@ _CROWDS = {"SWITCHBOARD_LIMITS__HANDSHAKES_PER_SECOND": "100000"}
 
 def free_ports(count: int) -> list[int]:
     """Return ports on which nobody listens now, all different."""
-    sockets = [socket.create_server((HOST, 0)) for _ in range(count)]
-    ports = [int(open_socket.getsockname()[1]) for open_socket in sockets]
-    for open_socket in sockets:
-        open_socket.close()
-    return ports
+    first = free_port_range(count)
+    return list(range(first, first + count))
 
 
 async def start_node(

@@ -17,6 +17,7 @@ from typing import Self
 
 from router.errors import ServerFailed
 from router.orphans import death_signal
+from scripts.measuring.ports import free_port_range
 
 # Not the one on Debian's PATH: it would change to a user of its own, who may not read our folder.
 PROGRAMS = (
@@ -196,7 +197,5 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _free_ports() -> tuple[int, int, int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.create_server((_HOST, 0))) for _ in range(3)]
-        first, second, third = (int(probe.getsockname()[1]) for probe in probes)
-        return first, second, third
+    first = free_port_range(3)
+    return first, first + 1, first + 2

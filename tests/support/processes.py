@@ -3,42 +3,30 @@
 import json
 import os
 import queue
-import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
 from router.orphans import death_signal
+from scripts.measuring.ports import free_port_range
+
+__all__ = [
+    "PROC",
+    "Switchboard",
+    "command_line",
+    "free_port_range",
+    "is_gone",
+    "wait_until",
+]
 
 PROC: Final = Path("/proc")  # Linux only
 _DEADLINE_S: Final = 30.0
-_LOWEST_PORT: Final = 10_000
-_CLIENT_PORTS: Final = 32_768  # where Linux begins; macOS begins higher
-
-
-def free_port_range(count: int) -> int:
-    """Return the first of `count` consecutive ports that are free now.
-
-    They lie below those that the system gives to clients: between this look and the start of the
-    program that wants one, any connection of any test could be given it.
-    """
-    while True:
-        first = random.randrange(_LOWEST_PORT, _CLIENT_PORTS - count)
-        with ExitStack() as stack:
-            try:
-                for port in range(first, first + count):
-                    stack.enter_context(socket.create_server(("127.0.0.1", port)))
-            except OSError:
-                continue
-            return first
 
 
 def is_gone(pid: int) -> bool:

@@ -11,7 +11,6 @@ import os
 import platform
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from redis.retry import Retry
 
 from router.store.rights import USER
 from router.store.server_address import remembered
+from scripts.measuring.ports import free_port_range
 from tests.support.certificates import Authority, Pair
 
 _DEBIAN: Final = Path("/usr/bin/redis-server")
@@ -243,9 +243,7 @@ def tls_options(port: int, pair: Pair, ca: Authority) -> dict[str, str]:
 
 def free_port() -> int:
     """Return a TCP port on which nobody listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port_range(1)
 
 
 @contextlib.contextmanager

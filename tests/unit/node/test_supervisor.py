@@ -19,6 +19,7 @@ from node.supervisor import Supervisor, is_ready, node_command
 from node.terminal import Terminal
 from router.errors import ServerFailed
 from router.store.embedded import EmbeddedServer
+from scripts.measuring.ports import free_port_range
 from tests.support.valkey import plain_client
 from tests.support.waiting import eventually
 
@@ -58,11 +59,8 @@ signal.signal(signal.SIGHUP, hear)
 
 
 def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    first = free_port_range(count)
+    return list(range(first, first + count))
 
 
 class Scene:
