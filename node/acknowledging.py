@@ -8,10 +8,9 @@ from hiredis import ReplyError
 
 from router.counts import Counts
 from router.model import Offset, UserId
-from router.store import scripts
-from router.store.connect import is_noscript
-from router.store.link import Link
+from router.store.answers import NoReply
 from router.store.mailbox import Mailbox
+from router.store.store import Store
 
 _COLLECT_S: Final = 0.05
 _RETRY_S: Final = 1.0
@@ -29,14 +28,14 @@ class Acknowledging:
     device, which is written the message once more.
 
     Args:
-        link: where to tell.
+        store: where to tell.
         mailbox: packs the commands.
         counts: of the process; None for its own.
     """
 
-    def __init__(self, link: Link, mailbox: Mailbox, counts: Counts | None = None) -> None:
+    def __init__(self, store: Store, mailbox: Mailbox, counts: Counts | None = None) -> None:
         self.counts = counts or Counts()
-        self._link = link
+        self._store = store
         self._mailbox = mailbox
         self._waiting: _Batch = {}
         self._under_way = 0
@@ -52,7 +51,7 @@ class Acknowledging:
         self._flush()
         try:
             async with asyncio.timeout(deadline_s):
-                while self._under_way or (self._waiting and self._link.up):
+                while self._under_way or (self._waiting and self._store.up):
                     await asyncio.sleep(_POLL_S)
         except TimeoutError:
             pass
@@ -74,9 +73,9 @@ class Acknowledging:
         batch = dict(list(self._waiting.items())[:_SLICE])
         for device in batch:
             del self._waiting[device]
-        data = b"".join(self._mailbox.pack_ack(*device, offset) for device, offset in batch.items())
+        commands = [self._mailbox.pack_ack(*device, offset) for device, offset in batch.items()]
 
-        def replied(replies: list[Any] | None) -> None:
+        def replied(replies: list[Any]) -> None:
             self._under_way = 0
             again = self._refused(batch, replies)
             for device, offset in again.items():
@@ -85,19 +84,13 @@ class Acknowledging:
                 self._schedule(_RETRY_S if again else _COLLECT_S)
 
         self._under_way = len(batch)
-        self._link.send(data, len(batch), replied)
+        self._store.send(commands, replied)
 
-    def _refused(self, batch: _Batch, replies: list[Any] | None) -> _Batch:
+    def _refused(self, batch: _Batch, replies: list[Any]) -> _Batch:
         """Return those of a batch that the store did not take."""
-        if replies is None:
-            return batch
         errors = [reply for reply in replies if type(reply) is ReplyError]
-        if not errors:
-            return {}
-        self.counts.failed("acknowledging")
-        if is_noscript(errors[0]):
-            self._link.send(scripts.LOAD_ALL, len(scripts.ALL), lambda _: None)
-        else:
+        if errors:
+            self.counts.failed("acknowledging")
             _log.warning("acknowledgements were refused", count=len(errors), error=str(errors[0]))
         told = zip(batch.items(), replies, strict=True)
-        return dict(item for item, reply in told if type(reply) is ReplyError)
+        return dict(item for item, reply in told if type(reply) in (ReplyError, NoReply))

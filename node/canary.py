@@ -66,7 +66,7 @@ class Canary:
     def _sing(self) -> None:
         """Send one; if the last ones are missing, have the inbox read from the start first."""
         sending, endpoint = self._member.sending, self._member.endpoint.id
-        if endpoint is None or not self._member.link.up:
+        if endpoint is None or not self._member.store.up:
             self._heard()  # the store is away: nobody could come through
             return
         if self.silent:

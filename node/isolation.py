@@ -64,7 +64,7 @@ class Isolation:
         while True:
             await asyncio.sleep(self._tick_s * random.uniform(0.8, 1.2))
             now = loop.time()
-            if self._member.link.up and self._member.endpoint.alive:
+            if self._member.store.up and self._member.endpoint.alive:
                 self._alone_since = self._better_since = None
                 if now >= self._look_at:
                     self._look_at = now + self._looks_every_s

@@ -89,7 +89,7 @@ class Node:
         self.delivery = NodeDelivery(
             self.hub, self.member.receipts, self.member.clock, self.replays.catch_up, self.counts
         )
-        self.acknowledging = Acknowledging(self.member.link, self.member.mailbox, self.counts)
+        self.acknowledging = Acknowledging(self.member.store, self.member.mailbox, self.counts)
         self.member.receiver.recipient = self.delivery
         self.member.receiver.on_drain = on_drain or ignore_order
         self.presence = Presence(
@@ -102,7 +102,7 @@ class Node:
         )
         self.rescuer = self.member.make_rescuer()
         self.calls = Calls(on_message, self.counts)
-        self.tickets = Tickets(TicketStore(self.member.link, self.member.keys))
+        self.tickets = Tickets(TicketStore(self.member.store, self.member.keys))
         self._watch_over()
         leases = self.member.leases
         self.feed = Feed(leases.everybody, self.member.services, settings.node.ping_interval_s)

@@ -83,7 +83,7 @@ class Presence:
                 if self._tasks:
                     await asyncio.wait(self._tasks)
                 while self._ghosts:
-                    if self._member.link.up:
+                    if self._member.store.up:
                         await self._remove_ghosts()
                     await asyncio.sleep(_AGAIN_S)
 
@@ -219,7 +219,7 @@ class Presence:
                 due = self._to_refresh.due(passed_s)
                 for first in range(0, len(due), _SLICE):
                     await self._attach_patiently(due[first : first + _SLICE])
-                if self._ghosts and self._member.link.up:
+                if self._ghosts and self._member.store.up:
                     await self._remove_ghosts()
             except Exception:  # noqa: BLE001
                 # The edge of the loop: without it, every session here would fade after the TTL.

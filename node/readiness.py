@@ -26,7 +26,7 @@ class Readiness:
         """Return why no new session should come here; None when they may."""
         if self._drain.begun:
             return "the node is draining"
-        if not self._member.link.up:
+        if not self._member.store.up:
             return "the store is not available"
         if not self._member.endpoint.alive:
             return "the node's lease has ended"

@@ -8,8 +8,8 @@ import structlog
 from router.counts import Counts
 from router.errors import DecodeError
 from router.keys import Keys
-from router.store.link import Link
-from router.store.resp import pack
+from router.store.resp import keyed
+from router.store.store import Store
 
 MAX_DEAD_LETTERS: Final = 1_000
 MAX_DEAD_LETTER_BYTES: Final = 65_536
@@ -21,14 +21,14 @@ class DeadLetters:
     """One capped list for all endpoints; counted here, logged once a minute.
 
     Args:
-        link: where to store them.
+        store: where to store them.
         keys: key names.
         counts: of the process; None for its own.
     """
 
-    def __init__(self, link: Link, keys: Keys, counts: Counts | None = None) -> None:
+    def __init__(self, store: Store, keys: Keys, counts: Counts | None = None) -> None:
         self.counts = counts or Counts()
-        self._link = link
+        self._store = store
         self._keys = keys
         self._logged_at = float("-inf")
 
@@ -50,10 +50,10 @@ class DeadLetters:
                 error=str(error),
                 exc_info=None if isinstance(error, DecodeError) else error,
             )
-        data = pack("RPUSH", self._keys.dead, entry[:MAX_DEAD_LETTER_BYTES])
-        data += pack("LTRIM", self._keys.dead, -MAX_DEAD_LETTERS, -1)
-        self._link.send(data, 2, _ignore)
+        push = keyed("RPUSH", self._keys.dead, entry[:MAX_DEAD_LETTER_BYTES])
+        trim = keyed("LTRIM", self._keys.dead, -MAX_DEAD_LETTERS, -1)
+        self._store.send((push, trim), _ignore)
 
 
-def _ignore(_: list[Any] | None) -> None:
+def _ignore(_: list[Any]) -> None:
     """A dead letter that cannot be stored is counted and logged; more cannot be done."""

@@ -27,11 +27,11 @@ from router.store.clock import StoreClock
 from router.store.connect import Connector, check_version
 from router.store.inbox import Room
 from router.store.lease import Leases
-from router.store.link import Link
 from router.store.mailbox import Mailbox
+from router.store.modes import make_connector, make_store
 from router.store.registry import Registry
 from router.store.remains import Remains
-from router.store.resp import pack
+from router.store.resp import keyless, pack
 from router.store.rights import rights_probe
 from router.tracing import Traces, otel_spans
 from router.transport.base import Transport
@@ -85,19 +85,19 @@ class Member:
         self._joining = asyncio.Lock()
         self.services = Services()
         self.counts = Counts(timing=settings.node.metrics)
-        connector = Connector(url, settings.redis, self.services, self.counts)
+        connector = make_connector(url, settings.redis, self.services, self.counts)
         self.clock = StoreClock()
-        self.link = Link(connector, "commands", on_up=self._link_up)
-        self.registry = Registry(self.link, self.keys, settings.registry)
+        self.store = make_store(connector, "commands", on_up=self._store_up)
+        self.registry = Registry(self.store, self.keys, settings.registry)
         self.seals = Seals.of(settings.redis)
-        self.mailbox = Mailbox(self.link, self.keys, settings.mailbox, self.seals)
-        self.leases = Leases(self.link, self.keys, settings.lease)
+        self.mailbox = Mailbox(self.store, self.keys, settings.mailbox, self.seals)
+        self.leases = Leases(self.store, self.keys, settings.lease)
         waiting = settings.delivery.max_waiting
         room = Room.of(settings.inbox, settings.node.max_message_bytes)
-        pushes = (self.link, self.keys, room, 5 * waiting, self.counts)
+        pushes = (self.store, self.keys, room, 5 * waiting, self.counts)
         self.outbox = SealedOutbox(self.seals, *pushes) if self.seals.on else Outbox(*pushes)
         spans = otel_spans() if settings.log.traces else None
-        self.traces = Traces(self.link, self.keys, self.clock, spans, settings.log.trace_user)
+        self.traces = Traces(self.store, self.keys, self.clock, spans, settings.log.trace_user)
         self.sending = Sending(self.clock, waiting, self.counts, self.traces)
         self.receipts = Receipts(self.outbox, self.sending.receipts, self.counts)
         self.endpoint = EndpointKeeper(
@@ -109,7 +109,7 @@ class Member:
             self.services,
             self.counts,
         )
-        self.dead = DeadLetters(self.link, self.keys, self.counts)
+        self.dead = DeadLetters(self.store, self.keys, self.counts)
         self.forwarder = Forwarder(self.registry, self.outbox, self.counts)
         self.receiver = self._make_receiver(connector)
         self.transport = self._make_transport(connector)
@@ -133,7 +133,7 @@ class Member:
     def _make_transport(self, connector: Connector) -> Transport:
         parts = Parts(
             connector,
-            self.link,
+            self.store,
             self.keys,
             self.registry,
             self.mailbox,
@@ -148,7 +148,7 @@ class Member:
         """Return what takes over the dead; who starts it must be an endpoint."""
         return Rescuer(
             self.leases,
-            Remains(self.link, self.keys, self.registry),
+            Remains(self.store, self.keys, self.registry),
             self.forwarder,
             self.receipts,
             self.dead,
@@ -177,7 +177,7 @@ class Member:
             StoreRefused: too old, or a right is missing; naming it.
         """
         try:
-            await self.link.open()
+            await self.store.open()
             await self._check_store()
             await self.transport.open()
         except BaseException:
@@ -224,7 +224,7 @@ class Member:
         await self.endpoint.stop()
         await self.receiver.close()
         await self.transport.close()
-        await self.link.close()
+        await self.store.close()
         self._opened = False
 
     async def broadcast_to(self) -> Sequence[EndpointId]:
@@ -240,7 +240,7 @@ class Member:
         if fenced is not None:
             await self._on_epoch(fenced)
 
-    def _link_up(self) -> None:
+    def _store_up(self) -> None:
         if self._opened:
             self.endpoint.check_now()
             self.transport.store_is_back()
@@ -248,9 +248,8 @@ class Member:
             self._on_store_back()
 
     async def _check_store(self) -> None:
-        check_version(await self.link.command("INFO", "server"))
-        probe, count = rights_probe(self.keys)
-        data = probe + pack("TIME")
-        replies = await self.link.answers(data, count + 1)
+        for info in (await self.store.each(pack("INFO", "server"))).values():
+            check_version(info)
+        replies = await self.store.answers([*rights_probe(self.keys), keyless("TIME")])
         seconds, microseconds = replies[-1]
         self.clock.set(int(seconds) * 1000 + int(microseconds) // 1000)

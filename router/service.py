@@ -97,14 +97,21 @@ class Services:
         self._all.append(service)
         return service
 
+    def remove(self, service: Service) -> None:
+        """Look at a service no longer; it is stopped."""
+        self._all.remove(service)
+
     @property
     def failures(self) -> int:
         """Return how often any of them has ended."""
         return sum(service.failures for service in self._all)
 
     def restarts(self) -> dict[str, int]:
-        """Return how often which of them has ended."""
-        return {service.name: service.failures for service in self._all}
+        """Return how often which of them has ended; several of one name count together."""
+        ended: dict[str, int] = {}
+        for service in self._all:
+            ended[service.name] = ended.get(service.name, 0) + service.failures
+        return ended
 
     def failing(self) -> list[str]:
         """Return the names of those that should run and do not."""

@@ -15,8 +15,8 @@ import structlog
 from router.errors import InvalidSettings
 from router.keys import Keys
 from router.store.clock import StoreClock
-from router.store.link import Link
-from router.store.resp import pack
+from router.store.resp import keyed
+from router.store.store import Store
 from router.trace import Trace
 
 STEPS_TTL_S: Final = 60
@@ -107,7 +107,7 @@ class Traces:
     """Notes the steps of watched messages, and finds them again.
 
     Args:
-        link: where they are kept.
+        store: where they are kept.
         keys: key names.
         clock: the store's time.
         spans: makes spans as well; None for nobody.
@@ -115,9 +115,14 @@ class Traces:
     """
 
     def __init__(
-        self, link: Link, keys: Keys, clock: StoreClock, spans: Spans | None = None, user: str = ""
+        self,
+        store: Store,
+        keys: Keys,
+        clock: StoreClock,
+        spans: Spans | None = None,
+        user: str = "",
     ) -> None:
-        self._link = link
+        self._store = store
         self._keys = keys
         self._clock = clock
         self.spans = spans
@@ -152,10 +157,9 @@ class Traces:
             return
         noted = Noted(self._clock.now_ms() / 1000, self.node, step, detail[:_MAX_DETAIL])
         key = self._keys.steps(trace.id)
-        data = pack("RPUSH", key, msgspec.json.encode(noted))
-        data += pack("LTRIM", key, 0, MAX_STEPS - 1)
-        data += pack("PEXPIRE", key, STEPS_TTL_S * 1000)
-        self._link.send(data, 3, _ignore)
+        push = keyed("RPUSH", key, msgspec.json.encode(noted))
+        trim = keyed("LTRIM", key, 0, MAX_STEPS - 1)
+        self._store.send((push, trim, keyed("PEXPIRE", key, STEPS_TTL_S * 1000)), _ignore)
 
     async def read(self, trace: str) -> list[Noted]:
         """Return the steps of one trace, in order; [] for none, or after a minute.
@@ -163,7 +167,7 @@ class Traces:
         Raises:
             Unavailable, StoreRefused: the store is away or refuses.
         """
-        entries = await self._link.command("LRANGE", self._keys.steps(trace), 0, MAX_STEPS - 1)
+        entries = await self._store.command("LRANGE", self._keys.steps(trace), 0, MAX_STEPS - 1)
         steps: list[Noted] = []
         for entry in entries:
             try:
@@ -173,5 +177,5 @@ class Traces:
         return sorted(steps, key=lambda step: (step.at, _RANK[step.step]))
 
 
-def _ignore(_: list[Any] | None) -> None:
+def _ignore(_: list[Any]) -> None:
     """A step that cannot be kept is lost; the message is not."""

@@ -23,15 +23,29 @@ def pytest_asyncio_loop_factories(
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also run what takes minutes")
     parser.addoption("--store-tls", action="store_true", help="reach the shared store over TLS")
+    parser.addoption("--store-cluster", action="store_true", help="share a Redis Cluster")
+    parser.addoption("--store-sentinel", action="store_true", help="share a store with Sentinels")
     parser.addoption("--no-skips", action="store_true", help="a skipped test is a failed test")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--long"):
-        return
-    long = [item for item in items if item.get_closest_marker("long")]
-    config.hook.pytest_deselected(items=long)
-    items[:] = [item for item in items if not item.get_closest_marker("long")]
+    left_out = set()
+    if not config.getoption("--long"):
+        left_out.add("long")
+    if config.getoption("--store-cluster") or config.getoption("--store-sentinel"):
+        left_out.add("one_server")
+        left_out.add("own_store")
+    away = [item for item in items if left_out & {*_marks(item), *_fixtures(item)}]
+    config.hook.pytest_deselected(items=away)
+    items[:] = [item for item in items if item not in set(away)]
+
+
+def _marks(item: pytest.Item) -> set[str]:
+    return {mark.name for mark in item.iter_markers()}
+
+
+def _fixtures(item: pytest.Item) -> set[str]:
+    return set(getattr(item, "fixturenames", ()))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -17,8 +17,8 @@ from router.keys import Keys
 from router.model import Endpoint, EndpointId, endpoint_name
 from router.settings import Settings
 from router.store.lease import Leases
-from router.store.link import Link
 from router.store.resp import id_of
+from router.store.store import Store
 
 _ANSWER_S: Final = 3.0
 _CLOCK_S: Final = 2.0  # the header Date knows whole seconds
@@ -141,12 +141,12 @@ def answered(node: Endpoint, answer: Answer) -> Iterator[Finding]:
 
 
 async def everything(
-    link: Link, keys: Keys, known: Leases, settings: Settings
+    store: Store, keys: Keys, known: Leases, settings: Settings
 ) -> AsyncIterator[Finding]:
     """Look at all of it.
 
     Args:
-        link: open.
+        store: open.
         keys: of the cluster.
         known: the endpoints.
         settings: of the cluster.
@@ -158,10 +158,10 @@ async def everything(
     endpoints = await known.describe(listed)
     nodes = [endpoint for endpoint in endpoints if endpoint.role == "node"]
     waiting = inboxes(nodes, settings.inbox.max_length)
-    foreign = foreigners(await link.command("SMEMBERS", keys.endpoints))
+    foreign = foreigners(await store.command("SMEMBERS", keys.endpoints))
     for finding in (*leases(nodes), *waiting, *foreign, *leftovers(listed, endpoints)):
         yield finding
-    dead = int(await link.command("LLEN", keys.dead))
+    dead = int(await store.command("LLEN", keys.dead))
     if dead:
         mend = f"see them with LRANGE {keys.dead} 0 -1; remove them with DEL {keys.dead}"
         yield warn("dead letters", f"{dead:,} envelopes could not be used", mend)

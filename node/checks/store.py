@@ -11,10 +11,11 @@ from hiredis import ReplyError
 from node.checks.finding import Finding, fail, ok, warn
 from router.errors import StoreRefused, SwitchboardError
 from router.keys import Keys
-from router.settings import EMBEDDED
+from router.settings import EMBEDDED, RedisSettings
 from router.store.connect import check_version
-from router.store.link import Link
+from router.store.resp import keyless, pack
 from router.store.rights import rights_probe
+from router.store.store import Store
 
 _LOOKS: Final = 21
 _SLOW_MS: Final = 5.0
@@ -46,17 +47,23 @@ def version(info: bytes) -> Iterator[Finding]:
         yield ok("store version", f"{name} {number}")
 
 
-def kind(info: Info) -> Iterator[Finding]:
-    """Find stores that a node cannot work with."""
+def kind(info: Info, mode: str = "single") -> Iterator[Finding]:
+    """Find stores that a node cannot work with.
+
+    Args:
+        info: what it says of itself.
+        mode: `redis.mode`.
+    """
     if info.get("role") != "master":
         mend = "name its master in redis.url"
         yield fail("store role", "it is a replica, and takes no writes", mend)
-    elif info.get("cluster_enabled") == "1":
-        mend = "name a single server in redis.url"
-        yield fail("store role", "it is part of a Redis Cluster, which is not supported", mend)
+    elif info.get("cluster_enabled") == "1" and mode != "cluster":
+        mend = 'set redis.mode = "cluster"'
+        yield fail("store role", "it is part of a Redis Cluster", mend)
     else:
         replicas = info.get("connected_slaves", "0")
-        yield ok("store role", f"a single master with {replicas} replicas")
+        what = "a master of a Cluster" if mode == "cluster" else "a single master"
+        yield ok("store role", f"{what} with {replicas} replicas")
 
 
 def memory(info: Info) -> Iterator[Finding]:
@@ -135,9 +142,9 @@ def clock(ahead_s: float) -> Iterator[Finding]:
         yield ok("store clock", "the same as this machine's")
 
 
-async def rights(link: Link, keys: Keys) -> AsyncIterator[Finding]:
+async def rights(store: Store, keys: Keys) -> AsyncIterator[Finding]:
     """Try every kind of command that a node needs."""
-    replies = await link.ask(*rights_probe(keys))
+    replies = await store.ask(rights_probe(keys))
     errors = [str(reply) for reply in replies if type(reply) is ReplyError]
     mend = "deploy/redis/users.acl has the rights that are needed"
     for error in dict.fromkeys(errors):
@@ -146,26 +153,32 @@ async def rights(link: Link, keys: Keys) -> AsyncIterator[Finding]:
         yield ok("store rights", "every command that is needed may run")
 
 
-async def everything(link: Link, keys: Keys, url: str) -> AsyncIterator[Finding]:
+async def everything(store: Store, keys: Keys, redis: RedisSettings) -> AsyncIterator[Finding]:
     """Look at all of it.
 
     Args:
-        link: open.
+        store: open.
         keys: of the cluster.
-        url: `redis.url`.
+        redis: where the settings say that the store is.
 
     Raises:
         Unavailable, StoreRefused: the store went away, or refuses to say anything.
     """
-    info = await link.command("INFO", "everything")
-    told = fields(info)
-    for found in (version(info), kind(told), memory(told), persistence(told), clients(told)):
-        for finding in found:
-            if finding.check == "store memory" and url == EMBEDDED and finding.mend:
-                finding = ok(finding.check, finding.says)  # noqa: PLW2901 - ours, for one machine
-            yield finding
+    for info in (await store.each(pack("INFO", "everything"))).values():
+        told = fields(info)
+        for found in (
+            version(info),
+            kind(told, redis.mode),
+            memory(told),
+            persistence(told),
+            clients(told),
+        ):
+            for finding in found:
+                if finding.check == "store memory" and redis.url == EMBEDDED and finding.mend:
+                    finding = ok(finding.check, finding.says)  # noqa: PLW2901 - ours, for one machine
+                yield finding
     try:
-        async for finding in rights(link, keys):
+        async for finding in rights(store, keys):
             yield finding
     except SwitchboardError as exc:
         yield fail("store rights", str(exc), "see the other findings about the store")
@@ -173,7 +186,7 @@ async def everything(link: Link, keys: Keys, url: str) -> AsyncIterator[Finding]
     ahead_s: list[tuple[float, float]] = []
     for _ in range(_LOOKS):
         began, at = time.perf_counter(), time.time()
-        seconds, microseconds = await link.command("TIME")
+        seconds, microseconds = await store.call(keyless("TIME"))
         took = time.perf_counter() - began
         took_ms.append(1000 * took)
         ahead_s.append((took, at + took / 2 - int(seconds) - int(microseconds) / 1e6))

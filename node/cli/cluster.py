@@ -30,9 +30,9 @@ from node.supervisor import Supervisor, node_command
 from router.errors import ServerFailed
 from router.orphans import die_with_parent
 from router.settings import EMBEDDED, Settings
-from router.store.address import resolve
-from router.store.connect import printable_address
+from router.store.address import embedded_folder, resolve
 from router.store.embedded import EmbeddedServer, find
+from router.store.urls import printable_address
 
 _MAX_NODES: Final = 64
 _RETRY_S: Final = 0.2
@@ -68,7 +68,7 @@ def up(
         store = None
         url = settings.redis.url
         if url == EMBEDDED:
-            folder = Path(settings.redis.data_dir)
+            folder = embedded_folder(settings)
             store = stack.enter_context(EmbeddedServer(folder, settings.redis.append_fsync))
             url = store.address.url
         supervisor = Supervisor(

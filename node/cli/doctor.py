@@ -18,9 +18,8 @@ from router.errors import InvalidSettings, ServerFailed, SwitchboardError
 from router.keys import Keys
 from router.settings import LogSettings, Settings, load
 from router.store.address import resolve
-from router.store.connect import Connector
 from router.store.lease import Leases
-from router.store.link import Link
+from router.store.modes import make_connector, make_store
 
 _SIGNS: Final = {
     Level.OK: ("ok  ", "green"),
@@ -68,8 +67,8 @@ def _is_here(finding: Finding, settings: Settings) -> bool:
 
 async def _look_at_store(settings: Settings) -> AsyncIterator[Finding]:
     try:
-        link = Link(Connector(resolve(settings), settings.redis), "doctor")
-        await link.open()
+        way = make_store(make_connector(resolve(settings), settings.redis), "doctor")
+        await way.open()
     except ServerFailed as exc:
         yield fail("store", str(exc), "start it, or name another store")
         return
@@ -78,15 +77,15 @@ async def _look_at_store(settings: Settings) -> AsyncIterator[Finding]:
         return
     keys = Keys(settings.registry.prefix)
     try:
-        async for finding in store.everything(link, keys, settings.redis.url):
+        async for finding in store.everything(way, keys, settings.redis):
             yield finding
-        known = Leases(link, keys, settings.lease)
-        async for finding in cluster.everything(link, keys, known, settings):
+        known = Leases(way, keys, settings.lease)
+        async for finding in cluster.everything(way, keys, known, settings):
             yield finding
     except SwitchboardError as exc:
         yield _refused(exc, settings)
     finally:
-        await link.close()
+        await way.close()
 
 
 def _refused(error: SwitchboardError, settings: Settings) -> Finding:

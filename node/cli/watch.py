@@ -81,7 +81,7 @@ class _Looker:
         self._router = router
         self._figures = Figures()
         self._users_at = -_USERS_EVERY_S
-        self.board = Board(router.member.link.address)
+        self.board = Board(router.member.store.address)
 
     async def look(self) -> msgspec.Struct:
         """Return what the cluster is like now, or why nobody can say."""

@@ -104,7 +104,7 @@ class Metrics:
             inbox=await self._inbox(),
             inbox_lag_s=self._inbox_lag_s(),
             heartbeat_age_s=member.endpoint.heartbeat_age_s,
-            store_up=member.link.up,
+            store_up=member.store.up,
             ready=self._not_ready() is None,
             draining=self._draining(),
             restarts=member.services.restarts(),
@@ -113,13 +113,12 @@ class Metrics:
 
     async def _inbox(self) -> int | None:
         endpoint = self._member.endpoint.id
-        if endpoint is None or not self._member.link.up:
+        if endpoint is None or not self._member.store.up:
             return None
         try:
             async with asyncio.timeout(_STORE_S):
-                return int(
-                    await self._member.link.command("LLEN", self._member.keys.inbox(endpoint))
-                )
+                inbox = self._member.keys.inbox(endpoint)
+                return int(await self._member.store.command("LLEN", inbox))
         except (TimeoutError, SwitchboardError):
             return None
 

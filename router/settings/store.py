@@ -1,5 +1,6 @@
 """The sections about the store and what is kept there, and about how messages travel."""
 
+import re
 from typing import Annotated, Final, Literal
 from urllib.parse import parse_qsl, urlsplit
 
@@ -8,18 +9,25 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from router.settings.section import Count, Seconds, Section
 
 EMBEDDED: Final = "embedded"
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\[\]:,@/\s]*)(:[0-9]{1,5})?")
 
 
 def _redis_url(url: str) -> str:
     if url == EMBEDDED:
         return url
     parts = urlsplit(url)
+    if parts.scheme != "unix" and not all(map(_HOST.fullmatch, _hosts(url))):
+        raise ValueError("names a server as host:port, several with commas between them")
     if parts.scheme not in ("redis", "rediss", "unix"):
         raise ValueError('is "embedded" or starts with redis://, rediss:// or unix://')
     # Else an address could switch off what the settings ask for, and nobody would see it.
     if any(name.startswith("ssl_") for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
         raise ValueError("has an option that begins with ssl_: set redis.ca_file and the like")
     return url
+
+
+def _hosts(url: str) -> list[str]:
+    return urlsplit(url).netloc.rpartition("@")[2].split(",")
 
 
 def _amqp_url(url: str) -> str:
@@ -32,6 +40,9 @@ class RedisSettings(Section):
     """Where the store is."""
 
     url: Annotated[str, AfterValidator(_redis_url)] = EMBEDDED
+    mode: Literal["single", "sentinel", "cluster"] = "single"
+    sentinel_master: str = "mymaster"
+    sentinel_password: SecretStr = SecretStr("")
     data_dir: str = "data"
     append_fsync: Literal["always", "everysec", "no"] = "everysec"
     connect_timeout_s: Seconds = 5.0
@@ -44,6 +55,26 @@ class RedisSettings(Section):
         tuple[Annotated[SecretStr, Field(min_length=32)], ...], Field(max_length=8)
     ] = ()
     envelope_keys_file: str = ""
+
+    @model_validator(mode="after")
+    def _mode_fits_the_address(self) -> "RedisSettings":
+        if self.mode != "single" and self.url == EMBEDDED:
+            return self  # one that is handed over beside the settings may be what is meant
+        if self.mode != "single" and self.url.startswith("unix://"):
+            raise ValueError(
+                f'redis.mode = "{self.mode}" needs redis:// or rediss:// in redis.url: name a '
+                "server, or several with commas between them"
+            )
+        if self.mode == "single" and self.url != EMBEDDED and len(_hosts(self.url)) > 1:
+            raise ValueError(
+                'redis.url names several servers, and redis.mode = "single" takes one: name one, '
+                'or set redis.mode = "cluster" or "sentinel"'
+            )
+        if self.mode == "cluster" and urlsplit(self.url).path not in ("", "/", "/0"):
+            raise ValueError(
+                "redis.url names a database, and a Cluster has only number 0: leave it out"
+            )
+        return self
 
     @property
     def seals(self) -> bool:
@@ -114,6 +145,7 @@ class MailboxSettings(Section):
     max_bytes: Annotated[int, Field(ge=16 * 1024)] = 4 * 1024 * 1024
     max_devices: Count = 32
     ttl_s: Seconds = 7 * 86_400.0
+    min_replicas: Annotated[int, Field(ge=0, le=16)] = 0
     key_ttl_s: Seconds = 86_400.0
 
 

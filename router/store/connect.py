@@ -1,7 +1,9 @@
 """A connection to the store from its address: opening, checking, and what its errors mean."""
 
 import asyncio
+import copy
 import ssl
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -19,6 +21,7 @@ from router.service import Services
 from router.settings import RedisSettings
 from router.store import tls
 from router.store.trouble import Meaning, trouble_of
+from router.store.urls import printable_address
 
 OLDEST_SERVER: Final = (7, 0)
 # Connections that one process may make again at once, and the seconds between further ones. A
@@ -61,24 +64,34 @@ class Connector:
         self.counts = counts or Counts()
         self.address = printable_address(url)
         self.reply_timeout_s = settings.reply_timeout_s
-        self._pool = ConnectionPool.from_url(
-            url,
-            protocol=3,
-            # Ten retries are redis-py's default: a push whose reply was lost would be stored twice.
-            retry=Retry(NoBackoff(), 0),
-            socket_connect_timeout=settings.connect_timeout_s,
-            # With a limit here redis-py sends through asyncio.wait_for, which may swallow a cancel
-            # (cpython#86296): closing would then wait for ever. `connect` has a limit of its own.
-            socket_timeout=None,
-            maint_notifications_config=MaintNotificationsConfig(enabled=False),
-            # CLIENT SETINFO is newer than the oldest store that will do; no ACL there can allow it.
-            driver_info=None,
-        )
+        self.url = url
         self._settings = settings
         self._timeout_s = settings.connect_timeout_s
-        self._secure = urlsplit(url).scheme == "rediss"
-        self._tcp = urlsplit(url).scheme == "redis"
         self._pace = Pace()
+        self._where: Callable[[], Awaitable[str]] = self._there
+
+    async def _there(self) -> str:
+        return self.url
+
+    def aimed(self, address: str, where: Callable[[], Awaitable[str]]) -> "Connector":
+        """Return a connector to another server of the same store, which shares all else.
+
+        Args:
+            address: to be shown.
+            where: awaited before each connection; returns the server's URL, or raises as `connect`.
+        """
+        other = copy.copy(self)
+        other.address = address
+        other._where = where  # noqa: SLF001 - of our own kind
+        return other
+
+    def towards(self, key: Callable[[], str]) -> "Connector":
+        """Return a connector to the server that holds a key: here the only one.
+
+        Args:
+            key: returns it; asked before each connection.
+        """
+        return self
 
     async def turn(self) -> None:
         """Wait until this process may connect once more. Cancel-safe: the turn is used up."""
@@ -94,9 +107,14 @@ class Connector:
 
         Cancel-safe: a half-made connection is closed.
         """
+        return await self.dial(await self._where())
+
+    async def dial(self, url: str) -> AbstractConnection:
+        """Return a new connection to the server at `url`; see `connect`."""
         # redis-py leaves both calls untyped.
-        connection = cast(AbstractConnection, cast(Any, self._pool).make_connection())
-        if self._secure:
+        connection = cast(AbstractConnection, cast(Any, self._pool(url)).make_connection())
+        scheme, address = urlsplit(url).scheme, printable_address(url)
+        if scheme == "rediss":
             # Its own would trust the system's issuers beside ours.
             cast(Any, connection).ssl_context.context = tls.context(self._settings)
         try:
@@ -106,14 +124,49 @@ class Connector:
             raise StoreRefused(str(exc)) from exc
         except TimeoutError as exc:
             # A plain server waits for the rest of what it takes for a command.
-            hint = f"; {tls.PLAIN_THERE}" if self._secure else ""
-            raise Unavailable(self.address, f"no answer in {self._timeout_s:g} s{hint}") from exc
+            hint = f"; {tls.PLAIN_THERE}" if scheme == "rediss" else ""
+            raise Unavailable(address, f"no answer in {self._timeout_s:g} s{hint}") from exc
         except (RedisError, OSError) as exc:
             reason = _reason(exc)
-            if self._tcp and _was_reset(exc):
+            if scheme == "redis" and _was_reset(exc):
                 reason += f"; {tls.TLS_THERE}"
-            raise Unavailable(self.address, reason) from exc
+            raise Unavailable(address, reason) from exc
         return connection
+
+    async def query(self, url: str, *command: str) -> Any:
+        """Return what the server at `url` answers to one command, on a connection of its own.
+
+        Raises:
+            Unavailable: as `connect`, or no answer in `reply_timeout_s`.
+            StoreRefused: as `connect`, or an error reply.
+        """
+        connection = cast(Any, await self.dial(url))
+        try:
+            async with asyncio.timeout(self.reply_timeout_s):
+                await connection.send_command(*command)
+                return await connection.read_response()
+        except ResponseError as exc:
+            raise StoreRefused(str(exc)) from exc
+        except (RedisError, OSError) as exc:
+            raise Unavailable(printable_address(url), _reason(exc)) from exc
+        finally:
+            await connection.disconnect(nowait=True)
+
+    def _pool(self, url: str) -> ConnectionPool:
+        """Return what makes connections to `url` with our options; it keeps none."""
+        return ConnectionPool.from_url(
+            url,
+            protocol=3,
+            # Ten retries are redis-py's default: a push whose reply was lost would be stored twice.
+            retry=Retry(NoBackoff(), 0),
+            socket_connect_timeout=self._timeout_s,
+            # With a limit here redis-py sends through asyncio.wait_for, which may swallow a cancel
+            # (cpython#86296): closing would then wait for ever. `connect` has a limit of its own.
+            socket_timeout=None,
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),
+            # CLIENT SETINFO is newer than the oldest store that will do; no ACL there can allow it.
+            driver_info=None,
+        )
 
 
 def _bottom(exc: BaseException) -> BaseException:
@@ -138,14 +191,6 @@ def _reason(exc: BaseException) -> str:
     return str(exc) or type(exc).__name__
 
 
-def printable_address(url: str) -> str:
-    """Return `url` as it may be shown: without user and password."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return parts.path
-    return f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
-
-
 def translate(error: ReplyError, address: str) -> SwitchboardError:
     """Return the error of ours that an error reply stands for.
 
@@ -155,7 +200,7 @@ def translate(error: ReplyError, address: str) -> SwitchboardError:
     """
     words = str(error)
     meaning = trouble_of(words).meaning
-    if meaning in (Meaning.UNAVAILABLE, Meaning.REPEAT):
+    if meaning in (Meaning.UNAVAILABLE, Meaning.REPEAT, Meaning.MOVED, Meaning.ASK):
         return Unavailable(address, words)
     return Garbage(words) if meaning is Meaning.GARBAGE else StoreRefused(words)
 
@@ -163,6 +208,12 @@ def translate(error: ReplyError, address: str) -> SwitchboardError:
 def is_noscript(reply: Any) -> bool:
     """Say whether a reply means that the store has forgotten our scripts."""
     return type(reply) is ReplyError and trouble_of(str(reply)).meaning is Meaning.LOAD
+
+
+def is_on_its_way(reply: Any) -> bool:
+    """Say whether a reply means that the key is just being given to another server."""
+    meaning = trouble_of(str(reply)).meaning if type(reply) is ReplyError else None
+    return meaning in (Meaning.ASK, Meaning.REPEAT)
 
 
 def is_garbage(reply: Any) -> bool:
@@ -173,19 +224,6 @@ def is_garbage(reply: Any) -> bool:
 def is_full(reply: Any) -> bool:
     """Say whether a reply means that the store has no room for what this command might add."""
     return type(reply) is ReplyError and trouble_of(str(reply)).meaning is Meaning.BUSY
-
-
-def may_go_again(reply: Any) -> bool:
-    """Say whether a reply is an error whose command may be sent once more, as it was."""
-    return type(reply) is ReplyError and trouble_of(str(reply)).meaning in (
-        Meaning.LOAD,
-        Meaning.REPEAT,
-    )
-
-
-def is_passing(reply: Any) -> bool:
-    """Say whether a reply is an error that passes in a moment: nothing ran, send it again."""
-    return type(reply) is ReplyError and trouble_of(str(reply)).meaning is Meaning.REPEAT
 
 
 def check_version(info: bytes) -> None:

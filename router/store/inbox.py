@@ -18,9 +18,9 @@ from router.keys import Keys
 from router.model import EndpointId
 from router.settings import InboxSettings
 from router.store import scripts
-from router.store.connect import Connector, is_full, is_garbage, is_noscript
+from router.store.connect import Connector, is_full, is_garbage, is_noscript, is_on_its_way
 from router.store.link import Link
-from router.store.resp import NO_REPLY, pack
+from router.store.resp import NO_REPLY, Command, pack
 from router.store.wire import Done
 
 NOT_OPEN: Final = -1
@@ -64,7 +64,7 @@ def pack_push(
     envelopes: Sequence[bytes],
     *,
     whole: bool = False,
-) -> bytes:
+) -> Command:
     """Return the packed command that pushes envelopes to one endpoint.
 
     Its reply is the inbox's new length, `NOT_OPEN` or `FULL`; all of them are pushed, in order, or
@@ -144,7 +144,7 @@ class InboxReader:
         self._trim_keys: tuple[str, ...] = ()
         self._again: asyncio.TimerHandle | None = None
         self._link = Link(
-            connector,
+            connector.towards(self._inbox),
             "inbox",
             on_up=self._start,
             reply_timeout_s=settings.block_s + _GRACE_S,
@@ -171,6 +171,10 @@ class InboxReader:
             await self._link.open()
             self._opened = True
 
+    def _inbox(self) -> str:
+        assert self._endpoint is not None
+        return self._keys.inbox(self._endpoint)
+
     async def close(self) -> None:
         """Stop reading; what was not dealt with stays in the inbox."""
         self._reading += 1
@@ -194,7 +198,7 @@ class InboxReader:
             return
         length = len(batch.entries)
         self._position += length
-        trim = scripts.TRIM.pack(self._trim_keys, batch.position, length)
+        trim = scripts.TRIM.pack(self._trim_keys, batch.position, length).packed
         if then is None:
             trim = NO_REPLY + trim
         else:
@@ -263,8 +267,11 @@ class InboxReader:
         if entries:
             self._hand_over(entries)
         else:
-            loop = asyncio.get_running_loop()
-            self._again = loop.call_later(_LOOK_AGAIN_S, self._peek_again, self._reading)
+            self._peek_later()
+
+    def _peek_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._again = loop.call_later(_LOOK_AGAIN_S, self._peek_again, self._reading)
 
     def _peek_again(self, reading: int) -> None:
         if reading == self._reading:
@@ -273,7 +280,9 @@ class InboxReader:
     def _as_expected(self, replies: list[Any], done: Any) -> bool:
         """Say whether what was read can be used; if not, start again on a new connection."""
         error = next((reply for reply in replies if type(reply) is ReplyError), None)
-        if error is not None:
+        if is_on_its_way(error):
+            self._peek_later()  # until the other server has it all, and we are told to go there
+        elif error is not None:
             if is_garbage(error):
                 self._on_fenced()  # the heartbeat mends it
             self._link.abort(f"the inbox cannot be read: {error}")

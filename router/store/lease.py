@@ -5,8 +5,9 @@ is a hint: it ends by itself when heartbeats stop, and starts a rescue.
 """
 
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from hiredis import ReplyError
 
@@ -17,19 +18,22 @@ from router.keys import Keys
 from router.model import Endpoint, EndpointId, endpoint_name
 from router.settings import LeaseSettings
 from router.store import scripts
+from router.store.answers import NoReply
 from router.store.connect import is_full, is_garbage
-from router.store.link import Link
-from router.store.resp import id_of, pack
+from router.store.resp import Command, id_of, keyed
+from router.store.store import Store
 from router.vitals import UNKNOWN
 
 _EPOCH_BYTES: Final = 5
 _TRIES: Final = 5
+# Ids to choose from: with ten masters, one of them has none of these once in a thousand times.
+_DRAWN: Final = 64
 _NO_KEY: Final = -2  # PTTL
 # Processes of one cluster may have different TTLs; by so much no two differ.
 _LONGER: Final = 100
 
 
-def pack_mend(keys: Keys, endpoint: EndpointId) -> bytes:
+def pack_mend(keys: Keys, endpoint: EndpointId) -> Command:
     """Return the packed command that clears what is none of ours out of an endpoint's keys.
 
     Its reply is how many things it has removed.
@@ -38,42 +42,59 @@ def pack_mend(keys: Keys, endpoint: EndpointId) -> bytes:
     return scripts.MEND.pack((*names, keys.done(endpoint), keys.users(endpoint)))
 
 
+def _draw(name: str) -> EndpointId:
+    return EndpointId(f"{name}.{secrets.token_hex(_EPOCH_BYTES)}")
+
+
 class Leases:
     """Opens, keeps and lists endpoints.
 
     Args:
-        link: where to ask.
+        store: where to ask.
         keys: key names.
         settings: TTL of a lease.
     """
 
-    def __init__(self, link: Link, keys: Keys, settings: LeaseSettings) -> None:
-        self._link = link
+    def __init__(self, store: Store, keys: Keys, settings: LeaseSettings) -> None:
+        self._store = store
         self._keys = keys
         self._ttl_ms = round(settings.ttl_s * 1000)
 
     @property
     def counts(self) -> Counts:
         """Return what the process counts."""
-        return self._link.counts
+        return self._store.counts
 
     async def open(self, name: str, lease: Lease) -> EndpointId:
         """Let a new epoch of `name` receive, and return its endpoint id.
 
         The epoch is random, so an id is never used twice, whoever chooses it and whatever was
-        cleaned up before. The endpoint is listed first: a crash in between leaves a name that
-        nobody can push to.
+        cleaned up before. In a Cluster it is one whose inbox falls to the master that has the
+        fewest. The endpoint is listed first: a crash in between leaves a name that nobody can push
+        to.
 
         Raises:
             Unavailable, StoreRefused: the store is away or refuses.
         """
         for _ in range(_TRIES):
-            endpoint = EndpointId(f"{name}.{secrets.token_hex(_EPOCH_BYTES)}")
+            endpoint = await self._next(name)
             await self._list(endpoint)
             keys = (self._keys.open(endpoint), self._keys.lease(endpoint))
-            if await self._link.call(scripts.OPEN.pack(keys, encode(lease), self._ttl_ms)):
+            if await self._store.call(scripts.OPEN.pack(keys, encode(lease), self._ttl_ms)):
                 return endpoint
         raise StoreRefused(f"no free epoch for endpoint {name}")
+
+    async def _next(self, name: str) -> EndpointId:
+        """Return an id for a new epoch."""
+        first = _draw(name)
+        if not self._place(first):
+            return first  # there is one server, and nothing to choose
+        drawn = [first, *(_draw(name) for _ in range(_DRAWN - 1))]
+        taken = Counter(self._place(known) for known in await self.ids())
+        return min(drawn, key=lambda endpoint: taken[self._place(endpoint)])
+
+    def _place(self, endpoint: EndpointId) -> str:
+        return self._store.place(self._keys.inbox(endpoint))
 
     async def heartbeat(self, endpoint: EndpointId, lease: Lease) -> int | None:
         """Renew a lease.
@@ -85,30 +106,38 @@ class Leases:
             Unavailable, StoreRefused: the store is away or refuses.
         """
         keys = (self._keys.open(endpoint), self._keys.lease(endpoint))
-        data = scripts.HEARTBEAT.pack(keys, encode(lease), self._ttl_ms)
+        renew = scripts.HEARTBEAT.pack(keys, encode(lease), self._ttl_ms)
         # Listed again each time: a store that was rolled back, or a rescuer that met us half-way
         # through `open`, may have taken us off the list.
-        data += pack("SADD", self._keys.endpoints, endpoint)
+        enlist = keyed("SADD", self._keys.endpoints, endpoint)
         # What stands in the place of our own keys must not leave us deaf.
-        data += pack_mend(self._keys, endpoint)
-        renewed, listed, mended = await self._link.ask(data, 3)
+        mend = pack_mend(self._keys, endpoint)
+        renewed, listed, mended = await self._store.tries((renew, enlist, mend))
         if is_garbage(listed):
             await self._list(endpoint)
-        # A full store renews a lease and lists nothing: it has room for all but a new name.
-        for reply in (renewed, None if is_full(listed) or is_garbage(listed) else listed):
-            if type(reply) is ReplyError:
-                raise self._link.explain(reply)
+        self._refuse(renewed)
+        # A full store renews a lease and lists nothing: it has room for all but a new name. And in
+        # a Cluster the list may be away while the lease is not: it is for the next time.
+        if not is_full(listed) and not is_garbage(listed) and type(listed) is not NoReply:
+            self._refuse(listed)
         self.counts.garbage += mended if type(mended) is int else 0
         return int(renewed) if renewed >= 0 else None
 
+    def _refuse(self, reply: Any) -> None:
+        """Raise what stands in the place of a reply."""
+        if type(reply) is NoReply:
+            raise reply.error
+        if type(reply) is ReplyError:
+            raise self._store.explain(reply)
+
     async def _list(self, endpoint: EndpointId) -> None:
         """List an endpoint; what has taken the list's place goes, and all list themselves again."""
-        listed = pack("SADD", self._keys.endpoints, endpoint)
+        listed = keyed("SADD", self._keys.endpoints, endpoint)
         try:
-            await self._link.call(listed)
+            await self._store.call(listed)
         except Garbage:
             self.counts.garbage += 1
-            await self._link.answers(pack("DEL", self._keys.endpoints) + listed, 2)
+            await self._store.answers((keyed("DEL", self._keys.endpoints), listed))
 
     async def end(self, endpoint: EndpointId) -> None:
         """End a lease before its time, so that the endpoint may be rescued now.
@@ -116,7 +145,7 @@ class Leases:
         Raises:
             Unavailable, StoreRefused: the store is away or refuses.
         """
-        await self._link.command("DEL", self._keys.lease(endpoint))
+        await self._store.command("DEL", self._keys.lease(endpoint))
 
     async def close(self, endpoint: EndpointId) -> int:
         """End an endpoint if its inbox is empty.
@@ -132,9 +161,9 @@ class Leases:
         """
         k = self._keys
         keys = (k.open(endpoint), k.lease(endpoint), k.inbox(endpoint), k.done(endpoint))
-        waiting = int(await self._link.call(scripts.CLOSE.pack((*keys, k.users(endpoint)))))
+        waiting = int(await self._store.call(scripts.CLOSE.pack((*keys, k.users(endpoint)))))
         if waiting == 0:
-            await self._link.command("SREM", k.endpoints, endpoint)
+            await self._store.command("SREM", k.endpoints, endpoint)
         return max(0, waiting)
 
     async def ids(self) -> list[EndpointId]:
@@ -143,7 +172,7 @@ class Leases:
         Raises:
             Unavailable, StoreRefused: the store is away or refuses.
         """
-        members = await self._link.command("SMEMBERS", self._keys.endpoints)
+        members = await self._store.command("SMEMBERS", self._keys.endpoints)
         names = [name for member in members if (name := id_of(member)) is not None]
         self.counts.garbage += len(members) - len(names)
         return sorted(EndpointId(name) for name in names)
@@ -159,14 +188,16 @@ class Leases:
         """
         if not endpoints:
             return []
-        data = b"".join(pack("PTTL", self._keys.lease(endpoint)) for endpoint in endpoints)
-        replies = await self._link.answers(data, len(endpoints))
+        replies = await self._store.answers(
+            [keyed("PTTL", self._keys.lease(endpoint)) for endpoint in endpoints]
+        )
         pairs = list(zip(endpoints, replies, strict=True))
         strange = [e for e, left_ms in pairs if left_ms == -1 or left_ms > _LONGER * self._ttl_ms]
         if strange:
             self.counts.garbage += len(strange)
-            ends = (pack("PEXPIRE", self._keys.lease(e), self._ttl_ms) for e in strange)
-            await self._link.answers(b"".join(ends), len(strange))
+            await self._store.answers(
+                [keyed("PEXPIRE", self._keys.lease(e), self._ttl_ms) for e in strange]
+            )
         return [endpoint for endpoint, left_ms in pairs if left_ms == _NO_KEY]
 
     async def describe(self, endpoints: Iterable[EndpointId]) -> list[Endpoint]:
@@ -178,8 +209,8 @@ class Leases:
         wanted = list(endpoints)
         if not wanted:
             return []
-        data = b"".join(self._questions(endpoint) for endpoint in wanted)
-        replies = await self._link.readings(data, 4 * len(wanted))
+        commands = [each for endpoint in wanted for each in self._questions(endpoint)]
+        replies = await self._store.readings(commands)
         described = (
             self._describe(endpoint, *replies[4 * i : 4 * i + 4])
             for i, endpoint in enumerate(wanted)
@@ -194,15 +225,13 @@ class Leases:
         """
         return await self.describe(await self.ids())
 
-    def _questions(self, endpoint: EndpointId) -> bytes:
+    def _questions(self, endpoint: EndpointId) -> tuple[Command, ...]:
         lease = self._keys.lease(endpoint)
-        return b"".join(
-            (
-                pack("GET", self._keys.open(endpoint)),
-                pack("GET", lease),
-                pack("PTTL", lease),
-                pack("LLEN", self._keys.inbox(endpoint)),
-            )
+        return (
+            keyed("GET", self._keys.open(endpoint)),
+            keyed("GET", lease),
+            keyed("PTTL", lease),
+            keyed("LLEN", self._keys.inbox(endpoint)),
         )
 
     def _describe(

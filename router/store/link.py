@@ -11,26 +11,19 @@ from hiredis import ReplyError
 from router.counts import Counts
 from router.errors import StoreRefused, SwitchboardError, Unavailable
 from router.store import scripts
-from router.store.connect import Connector, is_garbage, is_noscript, is_passing, translate
-from router.store.resp import NO_REPLY, Argument, pack
-from router.store.trouble import trouble_of
+from router.store.answers import ReplyLost
+from router.store.connect import Connector, translate
+from router.store.resp import NO_REPLY, pack
 from router.store.wire import Done, Wire
 
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 5.0
-# How long a command is repeated that the store will take in a moment (TRYAGAIN).
-_REPEAT_FOR_S: Final = 2.0
-_REPEAT_PAUSE_S: Final = 0.2
 _LAST_REPLIES_S: Final = 0.1
 _log = structlog.get_logger()
 
 
 def _ignore(*_: object) -> None:
     """Do nothing: the owner has no interest in this event."""
-
-
-class ReplyLost(Unavailable):
-    """The connection went away before the reply came: the command may or may not have run."""
 
 
 class Link:
@@ -82,6 +75,11 @@ class Link:
     def address(self) -> str:
         """Return where the store is, without its password."""
         return self._connector.address
+
+    @property
+    def reason(self) -> str:
+        """Return why it is down, when it is."""
+        return self._wire.reason if self._wire is not None else self._reason
 
     @property
     def counts(self) -> Counts:
@@ -136,12 +134,22 @@ class Link:
         assert self._wire is not None
         self._wire.expect(count, done)
 
+    def leave(self, reason: str) -> None:
+        """Give the present connection up in a moment: what was sent on it has its replies by then.
+
+        The store may be elsewhere by now.
+        """
+        wire = self._wire
+        if wire is not None and wire is not self._leaving:
+            self._leaving = wire
+            asyncio.get_running_loop().call_later(_LAST_REPLIES_S, self._leave, wire, reason)
+
+    def _leave(self, wire: Wire, reason: str) -> None:
+        if wire is self._wire:
+            self.abort(reason)
+
     async def ask(self, data: bytes, count: int) -> list[Any]:
         """Send packed commands and return their replies, errors among them as `ReplyError`.
-
-        A script the store has forgotten is loaded again and everything sent once more, since a
-        NOSCRIPT ran nothing. What the store will take in a moment is repeated for two seconds at
-        most. Commands beside such a one in `data` must therefore bear repeating.
 
         Raises:
             Unavailable: the link is down; nothing was sent.
@@ -149,79 +157,8 @@ class Link:
 
         Cancel-safe: the replies are dropped when they come.
         """
-        replies = await self._ask_once(data, count)
-        if any(is_noscript(reply) for reply in replies):
-            await self._ask_once(scripts.LOAD_ALL, len(scripts.ALL))
-            replies = await self._ask_once(data, count)
-        if any(is_passing(reply) for reply in replies):
-            replies = await self._repeat(data, count, replies)
-        return replies
-
-    async def answers(self, data: bytes, count: int) -> list[Any]:
-        """Send packed commands and return their replies, none of which is an error.
-
-        Raises:
-            Unavailable, ReplyLost: as `ask`.
-            StoreRefused: the first reply that is an error; the other commands have run.
-        """
-        replies = await self.ask(data, count)
-        self._refuse_errors(replies)
-        return replies
-
-    async def readings(self, data: bytes, count: int) -> list[Any]:
-        """As `answers`, but what holds another type than ours is counted, and its reply is None.
-
-        So one key that somebody has spoilt costs none of the others that are read beside it.
-        """
-        replies = await self.ask(data, count)
-        for i, reply in enumerate(replies):
-            if is_garbage(reply):
-                self._connector.counts.garbage += 1
-                replies[i] = None
-        self._refuse_errors(replies)
-        return replies
-
-    async def call(self, data: bytes) -> Any:
-        """Send one packed command and return its reply; raises as `answers`."""
-        return (await self.answers(data, 1))[0]
-
-    async def command(self, *args: Argument) -> Any:
-        """Pack one command, then as `call`."""
-        return await self.call(pack(*args))
-
-    def explain(self, error: ReplyError) -> SwitchboardError:
-        """Return the error of ours that an error reply on this link stands for.
-
-        If it says that the store may be elsewhere by now, the connection is given up, in a moment:
-        what was sent beside it has its replies by then.
-        """
-        wire = self._wire
-        if trouble_of(str(error)).elsewhere and wire is not None and wire is not self._leaving:
-            self._leaving = wire
-            asyncio.get_running_loop().call_later(_LAST_REPLIES_S, self._leave, wire, str(error))
-        return translate(error, self.address)
-
-    def _leave(self, wire: Wire, reason: str) -> None:
-        if wire is self._wire:
-            self.abort(reason)
-
-    async def _repeat(self, data: bytes, count: int, replies: list[Any]) -> list[Any]:
-        loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + _REPEAT_FOR_S
-        while any(is_passing(reply) for reply in replies) and loop.time() < give_up_at:
-            await asyncio.sleep(random.uniform(0, _REPEAT_PAUSE_S))
-            replies = await self._ask_once(data, count)
-        return replies
-
-    def _refuse_errors(self, replies: list[Any]) -> None:
-        """Raise the first reply that is an error as one of ours."""
-        for reply in replies:
-            if type(reply) is ReplyError:
-                raise self.explain(reply)
-
-    async def _ask_once(self, data: bytes, count: int) -> list[Any]:
         if self._wire is None:
-            raise Unavailable(self.address, self._reason)
+            raise Unavailable(self.address, self.reason)
         future: asyncio.Future[list[Any] | None] = asyncio.get_running_loop().create_future()
 
         def done(replies: list[Any] | None) -> None:
@@ -231,7 +168,7 @@ class Link:
         self._wire.send(data, count, done)
         replies = await future
         if replies is None:
-            raise ReplyLost(self.address, self._reason)
+            raise ReplyLost(self.address, self.reason)
         return replies
 
     async def _connect(self) -> None:
@@ -243,8 +180,10 @@ class Link:
         data, count = self._setup
         data += pack("CLIENT", "SETNAME", f"switchboard-{self._name}")
         try:
-            replies = await self._ask_once(scripts.LOAD_ALL + data, len(scripts.ALL) + count + 1)
-            self._refuse_errors(replies)
+            replies = await self.ask(scripts.LOAD_ALL + data, len(scripts.ALL) + count + 1)
+            for reply in replies:
+                if type(reply) is ReplyError:
+                    raise translate(reply, self.address)
         except BaseException:
             await self._end(wire, "set-up failed")
             raise
@@ -272,7 +211,7 @@ class Link:
         while True:
             await self._lost.wait()
             self._connector.counts.store_lost[self._name] += 1
-            _log.warning("store connection lost", link=self._name, reason=self._reason)
+            _log.warning("store connection lost", link=self._name, reason=self.reason)
             if asyncio.get_running_loop().time() - self._up_at > _LONGEST_PAUSE_S:
                 self._pause_s = _FIRST_PAUSE_S
             while not self.up:

@@ -16,8 +16,8 @@ from router.model import MessageId, Offset, UserId
 from router.seals import Seals
 from router.settings import MailboxSettings
 from router.store import scripts
-from router.store.link import Link
-from router.store.resp import id_of
+from router.store.resp import Command, id_of
+from router.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,26 +56,27 @@ class Mailbox:
     """The mailboxes of all users.
 
     Args:
-        link: where to ask.
+        store: where to ask.
         keys: key names.
         settings: how much is kept, and for how long.
         seals: on what is stored; None for none.
     """
 
     def __init__(
-        self, link: Link, keys: Keys, settings: MailboxSettings, seals: Seals | None = None
+        self, store: Store, keys: Keys, settings: MailboxSettings, seals: Seals | None = None
     ) -> None:
         self._written = (seals or Seals()).writer()
         self._reader = (seals or Seals()).reader
-        self._link = link
+        self._store = store
         self._keys = keys
         self._settings = settings
+        self.min_replicas = settings.min_replicas
         self._ttl_ms = round(settings.ttl_s * 1000)
         self._key_ttl_ms = round(settings.key_ttl_s * 1000)
 
     def pack_lookup(
         self, user: UserId, message: StoredMessage, *, durable: bool, key: str | None, again: bool
-    ) -> bytes:
+    ) -> Command:
         """Return the packed command that looks a user up, and stores a message in the same step.
 
         Args:
@@ -94,7 +95,7 @@ class Mailbox:
         limits = (s.max_length, s.max_bytes, self._ttl_ms, self._key_ttl_ms)
         return scripts.LOOKUP.pack(keys, message.id, name, stored, *limits, int(again))
 
-    def pack_release(self, user: UserId, key: str, message: str) -> bytes:
+    def pack_release(self, user: UserId, key: str, message: str) -> Command:
         """Return the packed command that forgets an idempotency key, if it is this message's."""
         return scripts.RELEASE.pack((self._keys.key(user, key),), message)
 
@@ -110,13 +111,14 @@ class Mailbox:
         if not devices:
             return []
         k, most = self._keys, self._settings.max_devices
-        data = b"".join(
-            scripts.RESUME.pack(
-                (k.cursors(user), k.mail(user)), device, str(since or ""), self._ttl_ms, most
-            )
-            for user, device, since in devices
+        replies = await self._store.answers(
+            [
+                scripts.RESUME.pack(
+                    (k.cursors(user), k.mail(user)), device, str(since or ""), self._ttl_ms, most
+                )
+                for user, device, since in devices
+            ]
         )
-        replies = await self._link.answers(data, len(devices))
         return [
             Resumed(_offset(after), whole == 1, _offset(newest)) for after, whole, newest in replies
         ]
@@ -132,20 +134,20 @@ class Mailbox:
             Unavailable, StoreRefused: the store is away or refuses.
         """
         mail = self._keys.mail(user)
-        entries = await self._link.command("XRANGE", mail, f"({after}", "+", "COUNT", count)
+        entries = await self._store.command("XRANGE", mail, f"({after}", "+", "COUNT", count)
         decode = self._reader(user)
         found = [(_offset(offset), parse_stored(decode, fields)) for offset, fields in entries]
-        self._link.counts.garbage += sum(1 for _, message in found if message is None)
+        self._store.counts.garbage += sum(1 for _, message in found if message is None)
         return found
 
-    def pack_ack(self, user: UserId, device: str, offset: Offset) -> bytes:
+    def pack_ack(self, user: UserId, device: str, offset: Offset) -> Command:
         """Return the packed command by which a device acknowledges all up to `offset`."""
         keys = (self._keys.cursors(user), self._keys.mail(user))
         return scripts.ACK.pack(keys, device, str(offset), self._ttl_ms)
 
     async def length(self, user: UserId) -> int:
         """Return how many durable messages are stored for a user."""
-        return int(await self._link.command("XLEN", self._keys.mail(user)))
+        return int(await self._store.command("XLEN", self._keys.mail(user)))
 
 
 def parse_deposit(reply: Sequence[Any]) -> Deposit:

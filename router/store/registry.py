@@ -23,10 +23,10 @@ from router.model import (
 )
 from router.settings import RegistrySettings
 from router.store import scripts
-from router.store.link import Link
 from router.store.mailbox import parse_newest
-from router.store.resp import id_of, pack
+from router.store.resp import Command, id_of, keyed
 from router.store.routes import Routes, parse_routes
+from router.store.store import Store
 
 _SECONDS: Final = re.compile(rb"\d{1,15}")
 
@@ -37,13 +37,13 @@ class Registry:
     Every write may be repeated safely: it sets or removes exactly one named thing.
 
     Args:
-        link: where to ask.
+        store: where to ask.
         keys: key names.
         settings: TTLs.
     """
 
-    def __init__(self, link: Link, keys: Keys, settings: RegistrySettings) -> None:
-        self._link = link
+    def __init__(self, store: Store, keys: Keys, settings: RegistrySettings) -> None:
+        self._store = store
         self._keys = keys
         self._user_ttl_ms = round(settings.user_ttl_s * 1000)
         self._seen_ttl_ms = round(settings.seen_ttl_s * 1000)
@@ -58,17 +58,17 @@ class Registry:
         """
         if not sessions:
             return Registered(True, ())
-        data = b"".join(self._pack_register(user, session) for user, session in sessions)
-        replies = await self._link.answers(data, 2 * len(sessions))
+        commands = [each for pair in sessions for each in self._pack_register(*pair)]
+        replies = await self._store.answers(commands)
         return Registered(all(replies[::2]), [parse_newest(reply) for reply in replies[1::2]])
 
-    def _pack_register(self, user: UserId, session: Session) -> bytes:
+    def _pack_register(self, user: UserId, session: Session) -> tuple[Command, Command]:
         k, endpoint = self._keys, session.endpoint
         entry = encode(RouteEntry(session.device, session.address, session.since))
         field = route_field(endpoint, session.session)
         index = scripts.INDEX.pack((k.open(endpoint), k.users(endpoint)), user)
         keys = (k.routes(user), k.mail(user))
-        return index + scripts.REGISTER.pack(keys, field, entry, self._user_ttl_ms)
+        return index, scripts.REGISTER.pack(keys, field, entry, self._user_ttl_ms)
 
     async def unregister(
         self, user: UserId, endpoint: EndpointId, session: SessionId, *, last_here: bool
@@ -89,10 +89,9 @@ class Registry:
         """
         k = self._keys
         field = route_field(endpoint, session)
-        data = scripts.UNREGISTER.pack((k.routes(user), k.seen(user)), field, self._seen_ttl_ms)
-        if last_here:
-            data += pack("ZREM", k.users(endpoint), user)
-        replies = await self._link.answers(data, 1 + last_here)
+        removed = scripts.UNREGISTER.pack((k.routes(user), k.seen(user)), field, self._seen_ttl_ms)
+        unlisted = [keyed("ZREM", k.users(endpoint), user)] if last_here else []
+        replies = await self._store.answers([removed, *unlisted])
         return bool(replies[0])
 
     async def forget(
@@ -111,31 +110,32 @@ class Registry:
         Raises:
             Unavailable, StoreRefused: the store is away or refuses; perhaps removed.
         """
-        return parse_routes(await self._link.call(self.pack_forget(user, endpoint, keep)))
+        return parse_routes(await self._store.call(self.pack_forget(user, endpoint, keep)))
 
     def pack_forget(
         self, user: UserId, endpoint: EndpointId, keep: Iterable[SessionId] = ()
-    ) -> bytes:
+    ) -> Command:
         """Return the packed command of `forget`; its reply goes to `routes.parse_routes`."""
         keys = (self._keys.routes(user), self._keys.seen(user))
         return scripts.FORGET.pack(keys, endpoint, self._seen_ttl_ms, *keep)
 
     async def sessions(self, user: UserId) -> list[Session]:
         """Return a user's live sessions, oldest first; [] when offline."""
-        fields = await self._link.command("HGETALL", self._keys.routes(user))
+        fields = await self._store.command("HGETALL", self._keys.routes(user))
         return _sessions(fields)
 
     async def last_seen(self, user: UserId) -> float | None:
         """Return when the user's last session left, seconds since 1970; None if not known."""
-        value = (await self._link.readings(pack("GET", self._keys.seen(user)), 1))[0]
+        value = (await self._store.readings((keyed("GET", self._keys.seen(user)),)))[0]
         return float(value) if value is not None and _SECONDS.fullmatch(value) else None
 
     async def locate(self, users: Sequence[UserId]) -> dict[UserId, list[str]]:
         """Return, for each of `users` that is online, the names of its nodes, sorted."""
         if not users:
             return {}
-        data = b"".join(pack("HKEYS", self._keys.routes(user)) for user in users)
-        replies = await self._link.readings(data, len(users))
+        replies = await self._store.readings(
+            [keyed("HKEYS", self._keys.routes(user)) for user in users]
+        )
         found = (
             (user, parse_routes(reply or ())) for user, reply in zip(users, replies, strict=True)
         )
@@ -187,19 +187,22 @@ class Registry:
         self, endpoints: Sequence[EndpointId], low: bytes, high: bytes, limit: int
     ) -> list[bytes]:
         """Merge the endpoints' sorted sets; each is asked for at most `limit` names."""
-        data = b"".join(
-            pack("ZRANGE", self._keys.users(endpoint), low, high, "BYLEX", "LIMIT", 0, limit)
-            for endpoint in endpoints
+        replies = await self._store.readings(
+            [
+                keyed("ZRANGE", self._keys.users(endpoint), low, high, "BYLEX", "LIMIT", 0, limit)
+                for endpoint in endpoints
+            ]
         )
-        replies = await self._link.readings(data, len(endpoints))
         return list(dict.fromkeys(heapq.merge(*(reply or () for reply in replies))))[:limit]
 
     async def _describe(self, users: Sequence[UserId]) -> list[OnlineUser]:
         if not users:
             return []
-        data = b"".join(pack("HGETALL", self._keys.routes(user)) for user in users)
+        replies = await self._store.readings(
+            [keyed("HGETALL", self._keys.routes(user)) for user in users]
+        )
         online = []
-        for user, fields in zip(users, await self._link.readings(data, len(users)), strict=True):
+        for user, fields in zip(users, replies, strict=True):
             sessions = _sessions(fields or {})
             if sessions:  # else the listing is older than the user's leaving
                 nodes = tuple(sorted({session.node for session in sessions}))

@@ -12,9 +12,9 @@ from router.keys import Keys
 from router.model import EndpointId, UserId
 from router.store import scripts
 from router.store.lease import pack_mend
-from router.store.link import Link
 from router.store.registry import Registry
-from router.store.resp import id_of, pack
+from router.store.resp import id_of, keyed
+from router.store.store import Store
 
 TOKEN_TTL_MS: Final = 15_000
 _BATCH: Final = 512
@@ -38,13 +38,13 @@ class Remains:
     """Takes over one dead endpoint at a time.
 
     Args:
-        link: where to ask.
+        store: where to ask.
         keys: key names.
         registry: removes its routes.
     """
 
-    def __init__(self, link: Link, keys: Keys, registry: Registry) -> None:
-        self._link = link
+    def __init__(self, store: Store, keys: Keys, registry: Registry) -> None:
+        self._store = store
         self._keys = keys
         self._registry = registry
 
@@ -61,15 +61,15 @@ class Remains:
         keys = (k.open(endpoint), k.lease(endpoint), k.inbox(endpoint), k.rescued(endpoint))
         script = scripts.FENCE.pack((*keys, k.rescuer(endpoint)), token, TOKEN_TTL_MS)
         # What stands in the place of its keys would keep everybody from ever rescuing it.
-        mended, fenced = await self._link.answers(pack_mend(k, endpoint) + script, 2)
-        self._link.counts.garbage += mended
+        mended, fenced = await self._store.answers((pack_mend(k, endpoint), script))
+        self._store.counts.garbage += mended
         return bool(fenced == 1)
 
     async def read(self, endpoint: EndpointId) -> Salvage:
         """Return the next batch of the rescued inbox; it stays there until `remove`."""
-        data = pack("GET", self._keys.done(endpoint))
-        data += pack("LRANGE", self._keys.rescued(endpoint), 0, _BATCH - 1)
-        position, entries = await self._link.answers(data, 2)
+        done = keyed("GET", self._keys.done(endpoint))
+        batch = keyed("LRANGE", self._keys.rescued(endpoint), 0, _BATCH - 1)
+        position, entries = await self._store.answers((done, batch))
         if position is not None and not position.isdigit():  # since it was fenced
             raise Garbage(f"{endpoint} has a position that is no number")
         return Salvage(int(position or 0), entries)
@@ -83,7 +83,7 @@ class Remains:
         k = self._keys
         keys = (k.rescuer(endpoint), k.rescued(endpoint), k.done(endpoint))
         args = (token, TOKEN_TTL_MS, salvage.position, len(salvage.entries))
-        return bool(await self._link.call(scripts.SALVAGE.pack(keys, *args)))
+        return bool(await self._store.call(scripts.SALVAGE.pack(keys, *args)))
 
     async def remove_routes(self, endpoint: EndpointId) -> bool:
         """Remove the next slice of users' routes that name the endpoint.
@@ -92,13 +92,14 @@ class Remains:
             Whether there may be more.
         """
         listing = self._keys.users(endpoint)
-        names = await self._link.command("ZRANGE", listing, 0, _SLICE - 1)
+        names = await self._store.command("ZRANGE", listing, 0, _SLICE - 1)
         if not names:
             return False
         users = [UserId(name) for each in names if (name := id_of(each)) is not None]
-        data = b"".join(self._registry.pack_forget(user, endpoint) for user in users)
-        data += pack("ZREM", listing, *names)  # as they were: whatever they are, they must go
-        await self._link.readings(data, len(users) + 1)
+        await self._store.readings([self._registry.pack_forget(user, endpoint) for user in users])
+        # As they were: whatever they are, they must go; but not before the routes, which may be on
+        # other servers: a rescuer that dies in between leaves them to be found.
+        await self._store.command("ZREM", listing, *names)
         return True
 
     async def bury(self, endpoint: EndpointId, token: str) -> bool:
@@ -109,7 +110,7 @@ class Remains:
         """
         k = self._keys
         keys = (k.rescuer(endpoint), k.rescued(endpoint), k.done(endpoint), k.users(endpoint))
-        if not await self._link.call(scripts.BURY.pack((*keys, k.lease(endpoint)), token)):
+        if not await self._store.call(scripts.BURY.pack((*keys, k.lease(endpoint)), token)):
             return False
-        await self._link.command("SREM", k.endpoints, endpoint)
+        await self._store.command("SREM", k.endpoints, endpoint)
         return True

@@ -1,6 +1,6 @@
 """Commands in the store's wire format (https://redis.io/docs/latest/develop/reference/protocol-spec/)."""
 
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import hiredis
 
@@ -9,9 +9,32 @@ _MAX_ID_BYTES: Final = 512
 Argument = str | bytes | int | float
 
 
+class Command(NamedTuple):
+    """One command, ready to be sent.
+
+    Args:
+        key: one of the keys that it touches: where that lives, it runs; "" for one that can run
+            anywhere.
+        packed: the bytes that go to the store.
+    """
+
+    key: str
+    packed: bytes
+
+
 def pack(*args: Argument) -> bytes:
     """Return one command as the bytes that go to the store."""
     return cast(bytes, hiredis.pack_command(cast(Any, args)))
+
+
+def keyed(name: str, key: str, *args: Argument) -> Command:
+    """Return a command whose first argument is its key, as with nearly all of them."""
+    return Command(key, pack(name, key, *args))
+
+
+def keyless(*args: Argument) -> Command:
+    """Return a command that may run anywhere."""
+    return Command("", pack(*args))
 
 
 def text_of(data: bytes) -> str | None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from router.keys import Keys
 from router.model import EndpointId, UserId
-from router.store.resp import Argument, pack
+from router.store.resp import Argument, Command, pack
 
 USER: Final = "switchboard"
 """Whom nodes and senders connect as. They are one role: a sender has an inbox, too, and removes
@@ -19,10 +19,12 @@ routes that are wrong; what it could be denied is little, and not what harms."""
 
 # AUTH and HELLO are anybody's, by themselves.
 COMMANDS: Final = (
+    "asking",
     "blmove",
     "client|reply",
     "client|setname",
     "client|tracking",
+    "cluster|slots",
     "del",
     "eval",
     "evalsha",
@@ -50,6 +52,7 @@ COMMANDS: Final = (
     "pttl",
     "publish",
     "rename",
+    "role",
     "rpush",
     "sadd",
     "script|load",
@@ -60,6 +63,7 @@ COMMANDS: Final = (
     "time",
     "type",
     "unsubscribe",
+    "wait",
     "xadd",
     "xinfo|stream",
     "xlen",
@@ -95,8 +99,8 @@ def acl_line(prefix: str, password: str) -> str:
     return f"user {USER} on #{hashlib.sha256(password.encode()).hexdigest()} {rights(prefix)}"
 
 
-def rights_probe(keys: Keys) -> tuple[bytes, int]:
-    """Return harmless commands, one of each kind we need, and how many they are.
+def rights_probe(keys: Keys) -> list[Command]:
+    """Return harmless commands, one of each kind we need.
 
     A user of the store without the rights is then refused at start with the command's name, and
     not in the middle of a delivery: a script that lacks one right of several does half its work.
@@ -129,7 +133,13 @@ def rights_probe(keys: Keys) -> tuple[bytes, int]:
         ("CLIENT", "REPLY", "ON"),
         ("TIME",),
     ]
-    return b"".join(pack(*command) for command in commands), len(commands)
+    return [Command(_key_in(command, keys), pack(*command)) for command in commands]
+
+
+def _key_in(command: tuple[Argument, ...], keys: Keys) -> str:
+    """Return the first key in a command; "" for none."""
+    names = (part for part in command[1:] if isinstance(part, str))
+    return next((name for name in names if name.startswith(f"{keys.prefix}:")), "")
 
 
 def _probe_of_scripts(one: str, other: str, third: str) -> list[tuple[Argument, ...]]:

@@ -1,9 +1,9 @@
 """user -> endpoints: the look-up, with a cache that Redis itself keeps right.
 
-The look-ups travel on one connection of their own with CLIENT TRACKING, so any later change of a
-routes key read on it arrives on that same connection, after the reply and in order. Replies are
-handled a pipeline at a time: what changed between the first and the last of them is not kept. A
-lost connection empties the cache.
+The look-ups travel on a connection of their own (one per master in a Cluster) with CLIENT TRACKING,
+so any later change of a routes key read on it arrives on that same connection, after the reply and
+in order. Replies are handled a pipeline at a time: what changed between the first and the last of
+them is not kept. A lost connection empties the cache.
 Source: https://redis.io/docs/latest/develop/clients/client-side-caching/
 """
 
@@ -13,14 +13,14 @@ from typing import Any
 
 from hiredis import ReplyError
 
-from router.errors import SwitchboardError
+from router.errors import SwitchboardError, Unavailable
 from router.keys import Keys, split_route_field
 from router.model import EndpointId, UserId
 from router.settings import RegistrySettings
-from router.store import scripts
-from router.store.connect import Connector, is_full, may_go_again
-from router.store.link import Link
-from router.store.resp import id_of, pack
+from router.store.answers import NoReply, Thin
+from router.store.connect import Connector, is_full
+from router.store.modes import make_store
+from router.store.resp import Command, id_of, keyed, pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Question:
     """
 
     user: UserId
-    command: bytes | None = None
+    command: Command | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +62,22 @@ class Found:
         rest: what else the question's command answered.
         error: why the store refused.
         full: why, when it has no room.
+        lost: no answer came, and the question's command may have run.
+        unsent: it was not asked, since nobody was there to be asked.
+        thin: how many replicas have what its command wrote, if too few; None for enough.
     """
 
     routes: Routes | None
     rest: Sequence[Any] = ()
     error: SwitchboardError | None = None
     full: str = ""
+    lost: bool = False
+    unsent: bool = False
+    thin: int | None = None
 
 
-LookedUp = Callable[[list[Found] | None, bool], None]
-"""Gets the answers in the order of the questions, None when there are none; and whether the
-questions may have been asked, so that their commands may have run."""
+LookedUp = Callable[[list[Found]], None]
+"""Gets the answers in the order of the questions."""
 
 
 def parse_routes(fields: Sequence[bytes]) -> Routes:
@@ -112,73 +117,63 @@ class RouteTable:
         # Called after each successful (re)connect; set by whoever has something to ask again then.
         self.on_up: Callable[[], None] = lambda: None
         setup = (pack("CLIENT", "TRACKING", "ON"), 1) if self._caches else (b"", 0)
-        self._link = Link(
+        self._store = make_store(
             connector,
             "routes",
             setup=setup,
             on_up=self._came_up,
-            on_down=self._cache.clear,
+            on_down=self._forget_all,
             on_push=self._pushed,
         )
 
     async def open(self) -> None:
-        """Connect; raise as `Link.open`."""
-        await self._link.open()
+        """Connect; raise as `Store.open`."""
+        await self._store.open()
 
     async def close(self) -> None:
         """Disconnect and empty the cache."""
-        await self._link.close()
+        await self._store.close()
 
-    def look_up(self, questions: Sequence[Question], done: LookedUp) -> None:
+    def look_up(self, questions: Sequence[Question], done: LookedUp, replicas: int = 0) -> None:
         """Ask the store where users are, in one pipeline.
 
         Args:
             questions: at least one.
             done: called once, never before this returns unless the link is down.
+            replicas: how many shall have what the questions' commands write; see `Store.send`.
         """
-        commands = [self._command(question) for question in questions]
-        asked = self._link.up
         self.counts.lookups += len(questions)
         self._under_way += 1
 
-        def replied(replies: list[Any] | None) -> None:
-            missing = [i for i, reply in enumerate(replies or ()) if may_go_again(reply)]
-            if replies is None or not missing:
-                finish(replies)
-                return
-            # These have run nothing; the others must not run twice.
-            first = replies
-
-            def again(later: list[Any] | None) -> None:
-                for i, reply in zip(missing, (later or ())[len(scripts.ALL) :], strict=False):
-                    first[i] = reply
-                finish(None if later is None else first)
-
-            data = scripts.LOAD_ALL + b"".join(commands[i] for i in missing)
-            self._link.send(data, len(scripts.ALL) + len(missing), again)
-
-        def finish(replies: list[Any] | None) -> None:
-            found = None if replies is None else self._take(questions, replies)
+        def replied(replies: list[Any]) -> None:
+            found = self._take(questions, replies)
             self._under_way -= 1
             if self._under_way == 0:
                 self._changed.clear()
                 self._all_changed = False
-            done(found, asked)
+            done(found)
 
-        self._link.send(b"".join(commands), len(commands), replied)
+        self._store.send([self._command(question) for question in questions], replied, replicas)
 
-    def _command(self, question: Question) -> bytes:
-        return question.command or pack("HKEYS", self._keys.routes(question.user))
+    def _command(self, question: Question) -> Command:
+        return question.command or keyed("HKEYS", self._keys.routes(question.user))
 
     def _take(self, questions: Sequence[Question], replies: list[Any]) -> list[Found]:
         found: list[Found] = []
-        for question, reply in zip(questions, replies, strict=True):
+        for question, answer in zip(questions, replies, strict=True):
+            thin = answer.replicas if type(answer) is Thin else None
+            reply = answer if thin is None else answer.reply
             if type(reply) is ReplyError:
                 full = f"the store is full: {reply}" if is_full(reply) else ""
-                found.append(Found(None, error=self._link.explain(reply), full=full))
+                found.append(Found(None, error=self._store.explain(reply), full=full))
+                continue
+            if type(reply) is NoReply:
+                error = Unavailable(reply.address, "the look-up got no answer")
+                found.append(Found(None, error=error, lost=reply.sent, unsent=not reply.sent))
                 continue
             routes = parse_routes(reply if question.command is None else reply[-1])
-            found.append(Found(routes, () if question.command is None else reply[:-1]))
+            rest = () if question.command is None else reply[:-1]
+            found.append(Found(routes, rest, thin=thin))
             if self._caches and routes.endpoints:
                 self._keep(question.user, routes)
         return found
@@ -197,13 +192,17 @@ class RouteTable:
     def _came_up(self) -> None:
         self.on_up()
 
+    def _forget_all(self) -> None:
+        """A connection is gone, and with it the notices of what was read on it."""
+        self._cache.clear()
+        self._all_changed = self._under_way > 0
+
     def _pushed(self, message: list[Any]) -> None:
         """Drop the users whose routes changed: `[b"invalidate", keys]`, keys None for all."""
         if message[0] != b"invalidate":
             return
         if message[1] is None:
-            self._cache.clear()
-            self._all_changed = self._under_way > 0
+            self._forget_all()
             return
         for key in message[1]:
             if not key.endswith(self._tail):

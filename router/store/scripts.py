@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Final
 
-from router.store.resp import Argument, pack
+from router.store.resp import Argument, Command, pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,21 +20,21 @@ class Script:
     source: bytes
     sha: str
 
-    def pack(self, keys: tuple[str, ...], *args: Argument) -> bytes:
-        """Return the packed EVALSHA command.
+    def pack(self, keys: tuple[str, ...], *args: Argument) -> Command:
+        """Return the EVALSHA command.
 
         Args:
             keys: every key it touches, as its header lists them; all in one Cluster slot.
             args: its arguments, likewise.
         """
-        return pack("EVALSHA", self.sha, len(keys), *keys, *args)
+        return Command(keys[0], pack("EVALSHA", self.sha, len(keys), *keys, *args))
 
-    def pack_whole(self, keys: tuple[str, ...], *args: Argument) -> bytes:
-        """Return the packed EVAL command, which also loads the script; arguments as `pack`.
+    def pack_whole(self, keys: tuple[str, ...], *args: Argument) -> Command:
+        """Return the EVAL command, which also loads the script; arguments as `pack`.
 
         It cannot run into NOSCRIPT, and costs the store the script's text and its hash each time.
         """
-        return pack("EVAL", self.source, len(keys), *keys, *args)
+        return Command(keys[0], pack("EVAL", self.source, len(keys), *keys, *args))
 
 
 def _read(name: str) -> Script:

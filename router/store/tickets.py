@@ -5,20 +5,19 @@ lost it may be gone all the same. Source: https://redis.io/docs/latest/commands/
 """
 
 from router.keys import Keys
-from router.store.link import Link
-from router.store.resp import pack
+from router.store.store import Store
 
 
 class TicketStore:
     """The tickets of a cluster.
 
     Args:
-        link: where to ask.
+        store: where to ask.
         keys: key names.
     """
 
-    def __init__(self, link: Link, keys: Keys) -> None:
-        self._link = link
+    def __init__(self, store: Store, keys: Keys) -> None:
+        self._store = store
         self._keys = keys
 
     async def put(self, ticket: str, holder: bytes, ttl_ms: int) -> None:
@@ -32,7 +31,7 @@ class TicketStore:
         Raises:
             Unavailable, StoreRefused: the store is away or refuses.
         """
-        await self._link.call(pack("SET", self._keys.ticket(ticket), holder, "PX", ttl_ms, "NX"))
+        await self._store.command("SET", self._keys.ticket(ticket), holder, "PX", ttl_ms, "NX")
 
     async def take(self, ticket: str) -> bytes | None:
         """Remove a ticket and return who has it; None if there is none.
@@ -43,5 +42,5 @@ class TicketStore:
         Raises:
             Unavailable, StoreRefused: the store is away or refuses.
         """
-        holder: bytes | None = await self._link.call(pack("GETDEL", self._keys.ticket(ticket)))
+        holder: bytes | None = await self._store.command("GETDEL", self._keys.ticket(ticket))
         return holder

@@ -17,6 +17,10 @@ class Meaning(StrEnum):
     """The store has forgotten our scripts: they are loaded, and the command goes once more."""
     REPEAT = "repeat"
     """It passes in a moment: the command goes again, within a bound; then as `UNAVAILABLE`."""
+    MOVED = "moved"
+    """Another server of the Cluster has the key: the command goes there; else as `REPEAT`."""
+    ASK = "ask"
+    """Another server is only just being given the key: this command goes there, as `MOVED`."""
     BUSY = "busy"
     """The store is full: a send is `busy`; anything else is a `StoreRefused`."""
     UNAVAILABLE = "unavailable"
@@ -45,6 +49,8 @@ class Trouble:
 TROUBLES: Final = {
     "NOSCRIPT": Trouble(Meaning.LOAD),
     "TRYAGAIN": Trouble(Meaning.REPEAT),
+    "MOVED": Trouble(Meaning.MOVED),
+    "ASK": Trouble(Meaning.ASK),
     "OOM": Trouble(Meaning.BUSY),
     "LOADING": Trouble(Meaning.UNAVAILABLE),
     "BUSY": Trouble(Meaning.UNAVAILABLE),

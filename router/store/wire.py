@@ -56,7 +56,7 @@ class Wire(asyncio.Protocol):
         self._answered = 0
         self._quiet_ticks = 0
         self._allowed_ticks = max(1, round(reply_timeout_s / _TICK_S))
-        self._reason = "closed by the store"
+        self.reason = "closed by the store"  # why it is lost, when it is
         self._given_up = False
         self.lost = False
         transport = cast(Any, connection)._writer.transport  # noqa: SLF001 - see above
@@ -108,7 +108,7 @@ class Wire(asyncio.Protocol):
         """
         if not self.lost and not self._given_up:
             self._given_up = True
-            self._reason = reason
+            self.reason = reason
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -156,14 +156,14 @@ class Wire(asyncio.Protocol):
         # redis-py would warn of an open connection; its StreamWriter has no transport any more.
         cast(Any, self._connection)._writer = None  # noqa: SLF001
         if exc is not None:
-            self._reason = str(exc) or type(exc).__name__
+            self.reason = str(exc) or type(exc).__name__
         while self._waiting:
             _, done = self._waiting.popleft()
             try:
                 done(None)
             except Exception:  # noqa: BLE001  # the others must hear of it, and the owner connect again
                 _log.exception("a lost reply could not be handled")
-        self._on_lost(self._reason)
+        self._on_lost(self.reason)
 
     def _tick(self, answered: int) -> None:
         """Notice a store that accepts commands and never answers."""

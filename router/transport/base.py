@@ -79,6 +79,7 @@ class Delivery:
         "sessions",
         "settled",
         "sure",
+        "thin",
         "unanswered",
         "unpushed",
         "user",
@@ -107,6 +108,7 @@ class Delivery:
         self.first = MessageId("")  # of a duplicate: the earlier message's id
         self.offset: Offset | None = None
         self.before: Offset | None = None
+        self.thin = ""  # why being stored is not enough to promise anything
         self.outcome: Outcome | None = None
         self.error: SwitchboardError | None = None
         self.reason = ""
@@ -204,7 +206,12 @@ class Delivery:
         if heard is Outcome.BUSY:
             self.reason = f"{self.reason}; the message is stored and will be read from the mailbox"
             return Outcome.UNKNOWN
-        return Outcome.QUEUED if heard in (Outcome.OFFLINE, Outcome.DROPPED) else heard
+        if heard not in (Outcome.OFFLINE, Outcome.DROPPED):
+            return heard
+        if self.thin:
+            self.reason = self.thin
+            return Outcome.UNKNOWN
+        return Outcome.QUEUED
 
 
 # The level of confirmation that a word of proof is worth.

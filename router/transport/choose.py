@@ -9,10 +9,10 @@ from router.errors import InvalidSettings
 from router.keys import Keys
 from router.settings import Settings
 from router.store.connect import Connector
-from router.store.link import Link
 from router.store.mailbox import Mailbox
 from router.store.registry import Registry
 from router.store.routes import RouteTable
+from router.store.store import Store
 from router.transport.base import Deliver, Delivery, Transport
 from router.transport.broadcast import BroadcastTransport
 from router.transport.channel import ChannelTransport
@@ -29,7 +29,7 @@ class Parts:
 
     Args:
         connector: opens connections to the store.
-        link: the connection for commands.
+        store: the way commands take.
         keys: key and channel names.
         registry: who is where.
         mailbox: durable messages.
@@ -40,7 +40,7 @@ class Parts:
     """
 
     connector: Connector
-    link: Link
+    store: Store
     keys: Keys
     registry: Registry
     mailbox: Mailbox
@@ -55,7 +55,7 @@ def make_transport(settings: Settings, parts: Parts) -> Transport:
     p = parts
     if settings.delivery.mode == "routed":
         routes = RouteTable(p.connector, p.keys, settings.registry)
-        return RoutedTransport(p.link, routes, p.registry, p.mailbox, p.outbox, p.changed)
+        return RoutedTransport(p.store, routes, p.registry, p.mailbox, p.outbox, p.changed)
     if settings.delivery.mode == "fanout":
         exchange, most = p.keys.everybody, settings.inbox.max_length
         return _fanout()(
@@ -69,7 +69,7 @@ def make_transport(settings: Settings, parts: Parts) -> Transport:
             p.connector.services,
         )
     kind = ChannelTransport if settings.delivery.mode == "channel" else BroadcastTransport
-    return kind(p.connector, p.link, p.keys, p.registry, p.changed, p.deliver, p.flush)
+    return kind(p.connector, p.store, p.keys, p.registry, p.changed, p.deliver, p.flush)
 
 
 def _fanout() -> Callable[..., Transport]:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from router.codec import MessageEnvelope, StoredMessage
-from router.errors import Unavailable
 from router.model import Outcome, UserId
 from router.store.mailbox import Mailbox, parse_deposit
+from router.store.resp import Command
 from router.store.routes import NOWHERE, Found, Question, Routes, RouteTable
 from router.transport.base import Delivery
 
@@ -29,7 +29,6 @@ class LookUps:
     Args:
         routes: the look-up.
         mailbox: packs the look-ups that do more.
-        address: of the store, for errors.
         changed: called with a delivery that is settled without a push.
         found: takes what can be pushed now, not in order.
     """
@@ -38,13 +37,11 @@ class LookUps:
         self,
         routes: RouteTable,
         mailbox: Mailbox,
-        address: str,
         changed: Callable[[Delivery], None],
         found: Callable[[list[Ready]], None],
     ) -> None:
         self._routes = routes
         self._mailbox = mailbox
-        self._address = address
         self._changed = changed
         self._found = found
         # By user, in order. A user with an entry here is looked up before anything else is sent to
@@ -96,12 +93,13 @@ class LookUps:
                     questions.append(Question(user, self._pack(*item)))
                     asked.append([item])
 
-        def answered(found: list[Found] | None, sent: bool) -> None:
-            self._answered(asked, found, sent)
+        def answered(found: list[Found]) -> None:
+            self._answered(asked, found)
 
-        self._routes.look_up(questions, answered)
+        stores = any(item[1].durable for items in asked for item in items)
+        self._routes.look_up(questions, answered, self._mailbox.min_replicas if stores else 0)
 
-    def _pack(self, parcel: MessageEnvelope, delivery: Delivery) -> bytes:
+    def _pack(self, parcel: MessageEnvelope, delivery: Delivery) -> Command:
         """Return the look-up of a message that is stored, or has an idempotency key."""
         p = parcel
         message = StoredMessage(p.id, p.origin, p.sent_at, p.expires_ms, p.data)
@@ -111,23 +109,20 @@ class LookUps:
             delivery.user, message, durable=durable, key=key, again=again
         )
 
-    def _answered(self, asked: list[list[_Item]], found: list[Found] | None, sent: bool) -> None:
+    def _answered(self, asked: list[list[_Item]], found: list[Found]) -> None:
         self._asking = {}
         self._in_flight = False
         ready: list[Ready] = []
         settled: list[Delivery] = []
-        if found is None:
-            settled = [
-                item[1] for items in asked for item in items if not self._may_ask_again(item, sent)
-            ]
-        else:
-            for items, answer in zip(asked, found, strict=True):
-                for parcel, delivery in items:
-                    routes = self._taken(delivery, answer)
-                    if routes.endpoints:
-                        ready.append((parcel, delivery, routes))
-                    else:
-                        settled.append(delivery)
+        for items, answer in zip(asked, found, strict=True):
+            for parcel, delivery in items:
+                if self._asked_again_later((parcel, delivery), answer):
+                    continue
+                routes = self._taken(delivery, answer)
+                if routes.endpoints:
+                    ready.append((parcel, delivery, routes))
+                else:
+                    settled.append(delivery)
         # Who came while the look-up was under way is looked up again, unless the cache has them
         # now: absence seen by a request older than the send would prove nothing.
         for user in list(self._behind):
@@ -142,14 +137,14 @@ class LookUps:
         if self._behind and not self._in_flight:
             self._ask()
 
-    def _may_ask_again(self, item: _Item, sent: bool) -> bool:
+    def _asked_again_later(self, item: _Item, answer: Found) -> bool:
         """No reply: whatever it was to store may be stored. It is asked again when it can be."""
         delivery = item[1]
-        if delivery.special and (sent or delivery in self._doubtful):
+        again = answer.lost or (answer.unsent and delivery in self._doubtful)
+        if again and delivery.special:
             self._doubtful.add(delivery)
             self._unsure.append(item)
             return True
-        delivery.error = Unavailable(self._address, "the look-up got no answer")
         return False
 
     def _taken(self, delivery: Delivery, answer: Found) -> Routes:
@@ -169,6 +164,9 @@ class LookUps:
         if answer.rest:
             deposit = parse_deposit(answer.rest)
             delivery.offset, delivery.before = deposit.offset, deposit.before
+            if answer.thin is not None:
+                wanted = self._mailbox.min_replicas
+                delivery.thin = f"stored, but {answer.thin} of {wanted} replicas have it so far"
             if deposit.first:
                 delivery.outcome, delivery.first = Outcome.DUPLICATE, deposit.first
                 return NOWHERE

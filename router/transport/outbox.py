@@ -18,10 +18,11 @@ from router.errors import StoreRefused, SwitchboardError, Unavailable
 from router.keys import Keys
 from router.model import EndpointId
 from router.seals import Seals
-from router.store import scripts
-from router.store.connect import is_full, may_go_again
+from router.store.answers import NoReply
+from router.store.connect import is_full
 from router.store.inbox import FULL, MAX_PUSH, NOT_OPEN, Room, pack_push
-from router.store.link import Link
+from router.store.resp import Command
+from router.store.store import Store
 
 _MAX_PUSH_BYTES: Final = 1024 * 1024
 # Who hears that a push is done often sends again, but not in the same round of the loop: a caller
@@ -50,7 +51,7 @@ class Outbox:
     """Pushes envelopes; keeps their order per endpoint.
 
     Args:
-        link: the connection the pushes travel on.
+        store: the way the pushes take.
         keys: key names.
         room: how much an inbox may hold.
         limit: most envelopes that may wait here; one more is answered `FULL`.
@@ -58,10 +59,10 @@ class Outbox:
     """
 
     def __init__(
-        self, link: Link, keys: Keys, room: Room, limit: int, counts: Counts | None = None
+        self, store: Store, keys: Keys, room: Room, limit: int, counts: Counts | None = None
     ) -> None:
         self._counts = counts or Counts()
-        self._link = link
+        self._store = store
         self._keys = keys
         self._room = room
         self._limit = limit
@@ -139,7 +140,7 @@ class Outbox:
         if whole:
             self._whole_at = now + _WHOLE_EVERY_S
         push = pack_push(self._keys, endpoint, self._room, (envelope,), whole=whole)
-        return self._link.tell(push)
+        return self._store.tell(push)
 
     def why_full(self, endpoint: EndpointId) -> str:
         """Return why a push to `endpoint` was answered `FULL`, in the moment in which it is."""
@@ -157,13 +158,17 @@ class Outbox:
         if result is Push.REFUSED:
             return self.error
         if result is Push.LOST:
-            return Unavailable(self._link.address, "the reply to a push was lost, it may have run")
+            return Unavailable(self._store.address, "the reply to a push was lost, it may have run")
         if result is Push.UNSENT:
-            return Unavailable(self._link.address, "the connection is down")
+            return Unavailable(self._store.address, "the connection is down")
         return None
 
+    def reaches(self, endpoint: EndpointId) -> bool:
+        """Say whether a push to an endpoint can be sent now."""
+        return self._store.reaches(self._keys.inbox(endpoint))
+
     def _flush(self) -> None:
-        while self._queues and not self._link.up:
+        while self._queues and not self._store.up:
             queues, self._queues = self._queues, {}
             for items in queues.values():
                 self._finish(items, Push.UNSENT)
@@ -172,21 +177,19 @@ class Outbox:
             return
         queues, self._queues = self._queues, {}
         flight: list[Collection[_Item]] = []
-        commands: list[bytes] = []
+        commands: list[Command] = []
         for endpoint, items in queues.items():
             now = self._take(endpoint, items)
             flight.append(now)
             envelopes = [item[0] for item in now]
             commands.append(pack_push(self._keys, endpoint, self._room, envelopes))
 
-        def replied(replies: list[Any] | None) -> None:
-            again = self._settle(flight, commands, replies, last=False)
-            if again:
-                self._reload(*again)
-            else:
-                self._flush_after(_ROUNDS if self._queues else 0)
+        def replied(replies: list[Any]) -> None:
+            for items, reply in zip(flight, replies, strict=True):
+                self._finish(items, self._meaning(reply))
+            self._flush_after(_ROUNDS if self._queues else 0)
 
-        self._link.send(b"".join(commands), len(commands), replied)
+        self._store.send(commands, replied)
 
     def _flush_after(self, rounds: int) -> None:
         """Let those who were just answered send again first: one push instead of two."""
@@ -210,42 +213,11 @@ class Outbox:
             self._queues[endpoint] = items
         return now
 
-    def _reload(self, flight: list[Collection[_Item]], commands: list[bytes]) -> None:
-        """These have not run, most likely for want of the script: load it, then push once more."""
-
-        def replied(replies: list[Any] | None) -> None:
-            rest = None if replies is None else replies[len(scripts.ALL) :]
-            self._settle(flight, commands, rest, last=True)
-            self._flush()
-
-        data = scripts.LOAD_ALL + b"".join(commands)
-        self._link.send(data, len(scripts.ALL) + len(commands), replied)
-
-    def _settle(
-        self,
-        flight: list[Collection[_Item]],
-        commands: list[bytes],
-        replies: list[Any] | None,
-        *,
-        last: bool,
-    ) -> tuple[list[Collection[_Item]], list[bytes]] | None:
-        """Tell who waits what became of it; return what may go again, None if nothing may."""
-        if replies is None:
-            for items in flight:
-                self._finish(items, Push.LOST)
-            return None
-        again: tuple[list[Collection[_Item]], list[bytes]] = ([], [])
-        for items, command, reply in zip(flight, commands, replies, strict=True):
-            if not last and may_go_again(reply):
-                again[0].append(items)
-                again[1].append(command)
-            else:
-                self._finish(items, self._meaning(reply))
-        return again if again[0] else None
-
     def _meaning(self, reply: Any) -> Push:
+        if type(reply) is NoReply:
+            return Push.LOST if reply.sent else Push.UNSENT
         if type(reply) is ReplyError:
-            self.error = self._link.explain(reply)
+            self.error = self._store.explain(reply)
             if not is_full(reply):
                 return Push.REFUSED
             self._full = f"the store is full: {reply}"

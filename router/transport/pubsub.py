@@ -16,10 +16,12 @@ from router.codec import MAX_USERS_PER_ENVELOPE, MessageEnvelope, encode
 from router.errors import Unavailable
 from router.keys import Keys
 from router.model import Outcome
+from router.store.answers import NoReply
 from router.store.connect import Connector
 from router.store.link import Link
 from router.store.registry import Registry
-from router.store.resp import pack
+from router.store.resp import Command, keyed, pack
+from router.store.store import Store
 from router.transport.base import ACCEPTED_ONLY, Deliver, Delivery
 from router.transport.holding import Holding
 
@@ -31,14 +33,14 @@ class Publisher:
     """Publishes messages; while one pipeline is under way the next one fills.
 
     Args:
-        link: the connection they travel on.
+        store: the way they travel.
         changed: called with a delivery whenever something was told to it.
     """
 
-    def __init__(self, link: Link, changed: Callable[[Delivery], None]) -> None:
-        self._link = link
+    def __init__(self, store: Store, changed: Callable[[Delivery], None]) -> None:
+        self._store = store
         self._changed = changed
-        self._waiting: list[tuple[bytes, Sequence[Delivery]]] = []
+        self._waiting: list[tuple[Command, Sequence[Delivery]]] = []
         self._busy = False
 
     def publish(
@@ -50,7 +52,7 @@ class Publisher:
             envelope = msgspec.structs.replace(parcel, users=[d.user for d in part])
             for delivery in part:
                 delivery.unpushed += 1
-            self._waiting.append((pack("PUBLISH", channel, encode(envelope)), part))
+            self._waiting.append((keyed("PUBLISH", channel, encode(envelope)), part))
         if not self._busy:
             self._busy = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -61,27 +63,21 @@ class Publisher:
             return
         flight, self._waiting = self._waiting, []
 
-        def replied(replies: list[Any] | None) -> None:
-            for (_, deliveries), reply in zip(flight, replies or [None] * len(flight), strict=True):
+        def replied(replies: list[Any]) -> None:
+            for (_, deliveries), reply in zip(flight, replies, strict=True):
                 self._told(deliveries, reply)
             self._flush()
 
-        if self._link.up:
-            self._link.send(b"".join(item[0] for item in flight), len(flight), replied)
-            return
-        error = Unavailable(self._link.address, "the connection is down")
-        for _, deliveries in flight:
-            for delivery in deliveries:
-                delivery.error = error
-                self._changed(delivery)
-        self._flush()
+        self._store.send([item[0] for item in flight], replied)
 
     def _told(self, deliveries: Sequence[Delivery], reply: Any) -> None:
         for delivery in deliveries:
-            if reply is None:
+            if type(reply) is NoReply and reply.sent:
                 delivery.refused(Outcome.UNKNOWN, "the store was lost on the way")
+            elif type(reply) is NoReply:
+                delivery.error = reply.error
             elif type(reply) is ReplyError:
-                delivery.error = self._link.explain(reply)
+                delivery.error = self._store.explain(reply)
             else:
                 delivery.pushed()
             self._changed(delivery)
@@ -231,7 +227,7 @@ class PubSubTransport:
 
     Args:
         connector: opens the subscriber's connection.
-        link: the connection publishes travel on.
+        store: the way publishes travel.
         keys: channel names.
         registry: who is where, for listing only.
         changed: called with a delivery whenever something was told to it.
@@ -245,7 +241,7 @@ class PubSubTransport:
     def __init__(
         self,
         connector: Connector,
-        link: Link,
+        store: Store,
         keys: Keys,
         registry: Registry,
         changed: Callable[[Delivery], None],
@@ -254,7 +250,7 @@ class PubSubTransport:
     ) -> None:
         self._keys = keys
         self._registry = registry
-        self._publisher = Publisher(link, changed)
+        self._publisher = Publisher(store, changed)
         self._subscriber = Subscriber(connector, deliver, flush)
         self._holding = Holding()
 

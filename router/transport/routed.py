@@ -14,10 +14,11 @@ from hiredis import ReplyError
 
 from router.codec import MAX_USERS_PER_ENVELOPE, MessageEnvelope, encode
 from router.model import Confirm, EndpointId, Outcome, Registered, Session, SessionId, UserId
-from router.store.link import Link
+from router.store.answers import NoReply
 from router.store.mailbox import Mailbox
 from router.store.registry import Registry
 from router.store.routes import NOWHERE, Routes, RouteTable, parse_routes
+from router.store.store import Store
 from router.transport.base import MAX_DETOURS, Delivery
 from router.transport.lookups import LookUps, Ready
 from router.transport.outbox import Outbox, Push
@@ -45,7 +46,7 @@ class RoutedTransport:
     """See `transport.base.Transport` for what is promised.
 
     Args:
-        link: the connection for what is neither a look-up nor a push of messages.
+        store: the way for what is neither a look-up nor a push of messages.
         routes: the look-up.
         registry: the routes themselves.
         mailbox: where durable messages are stored.
@@ -58,21 +59,21 @@ class RoutedTransport:
 
     def __init__(
         self,
-        link: Link,
+        store: Store,
         routes: RouteTable,
         registry: Registry,
         mailbox: Mailbox,
         outbox: Outbox,
         changed: Callable[[Delivery], None],
     ) -> None:
-        self._link = link
+        self._store = store
         self._routes = routes
         self._registry = registry
         self._outbox = outbox
         self._changed = changed
         self._mailbox = mailbox
         self._lost: list[Copy] = []
-        self._look_ups = LookUps(routes, mailbox, link.address, changed, self._push_all)
+        self._look_ups = LookUps(routes, mailbox, changed, self._push_all)
 
     async def open(self) -> None:
         """See `Transport.open`."""
@@ -111,8 +112,8 @@ class RoutedTransport:
     def release(self, delivery: Delivery) -> None:
         """See `Transport.release`; with the store away the key stays."""
         assert delivery.key is not None
-        data = self._mailbox.pack_release(delivery.user, delivery.key, delivery.id)
-        self._link.send(data, 1, lambda _: delivery.settled(delivery))
+        released = self._mailbox.pack_release(delivery.user, delivery.key, delivery.id)
+        self._store.send((released,), lambda _: delivery.settled(delivery))
 
     def _known(self, user: UserId) -> Routes | None:
         """Return where a user is; None when the store must be asked, or was and has not answered.
@@ -200,27 +201,30 @@ class RoutedTransport:
         """Repeat what got no reply; the recipient's node drops repeats by id."""
         lost, self._lost = self._lost, []
         for copy in lost:
-            if any(delivery.open for delivery in copy.deliveries):
+            if not any(delivery.open for delivery in copy.deliveries):
+                continue
+            if not self._outbox.reaches(copy.endpoint):
+                self._lost.append(copy)  # it was another server of the store that came back
+            else:
                 self._outbox.push(copy.endpoint, copy.encoded, self._pushed, copy)
 
     def _detour(self, copy: Copy) -> None:
         """The endpoint is closed: remove its routes by name, look up past the cache, send on."""
-        data = []
+        commands = []
         self._routes.counts.detours += len(copy.deliveries)
         for delivery in copy.deliveries:
             self._routes.forget(delivery.user)
-            data.append(self._registry.pack_forget(delivery.user, copy.endpoint))
+            commands.append(self._registry.pack_forget(delivery.user, copy.endpoint))
 
-        def replied(replies: list[Any] | None) -> None:
-            answers = replies or [None] * len(copy.deliveries)
-            for delivery, reply in zip(copy.deliveries, answers, strict=True):
+        def replied(replies: list[Any]) -> None:
+            for delivery, reply in zip(copy.deliveries, replies, strict=True):
                 self._detoured(copy, delivery, reply)
 
-        self._link.send(b"".join(data), len(data), replied)
+        self._store.send(commands, replied)
 
     def _detoured(self, copy: Copy, delivery: Delivery, reply: Any) -> None:
         delivery.detours += 1
-        if reply is None or type(reply) is ReplyError:
+        if type(reply) in (ReplyError, NoReply):
             reason = f"{copy.endpoint} is closed, and the look-up got no answer"
             delivery.refused(Outcome.UNKNOWN, reason)
         elif delivery.detours > MAX_DETOURS:

@@ -35,7 +35,7 @@ async def world(
         rabbit: Rabbit = request.getfixturevalue("rabbit")
         delivery["amqp_url"] = rabbit.url
     registry = {"prefix": prefix, "cache": not cached}
-    settings = fast_settings(prefix, registry=registry, delivery=delivery)
+    settings = fast_settings(prefix, store.address.url, registry=registry, delivery=delivery)
     async with endpoints(store.address.url, settings) as found:
         yield found
 
@@ -267,17 +267,18 @@ async def test_a_fenced_endpoint_attaches_nobody(world: Endpoints, nodes: list[E
     assert not await nodes[0].member.transport.attach([(UserId("alice"), session)])
 
 
+@pytest.mark.one_server
 async def test_a_session_that_could_not_be_attached_is_not_held(
     world: Endpoints, store: EmbeddedServer, nodes: list[Endpoint], sender: Router
 ) -> None:
     async with Proxy(store.address.socket, store.address.login) as proxy:
         cut_off = await world.start("n4", proxy.url)
         await proxy.refuse()
-        await eventually(lambda: not cut_off.member.link.up)
+        await eventually(lambda: not cut_off.member.store.up)
         with pytest.raises(Unavailable):
             await cut_off.attach("alice")
         await proxy.accept()
-        await eventually(lambda: cut_off.member.link.up)
+        await eventually(lambda: cut_off.member.store.up)
         held: Session = cut_off.here[UserId("alice")][0]
 
         async def attached() -> bool:
@@ -295,6 +296,7 @@ async def test_a_session_that_could_not_be_attached_is_not_held(
 # ---- the store is away --------------------------------------------------------------------------
 
 
+@pytest.mark.one_server
 async def test_after_the_store_was_away_everybody_is_reachable_again(
     world: Endpoints, store: EmbeddedServer, sender: Router
 ) -> None:
@@ -303,7 +305,7 @@ async def test_after_the_store_was_away_everybody_is_reachable_again(
         node = await world.start("n1", proxy.url)
         await node.attach(*users)
         await proxy.refuse()
-        await eventually(lambda: not node.member.link.up)
+        await eventually(lambda: not node.member.store.up)
         await proxy.accept()
 
         def came(ids: set[Any]) -> bool:

@@ -31,6 +31,7 @@ def cache(request: pytest.FixtureRequest) -> bool:
 async def world(store: EmbeddedServer, prefix: str, cache: bool) -> AsyncIterator[Endpoints]:
     settings = fast_settings(
         prefix,
+        store.address.url,
         registry={"prefix": prefix, "cache": cache},
         inbox={"max_length": SMALL_INBOX},
         delivery={"timeout_s": 5.0},
@@ -177,6 +178,7 @@ async def test_a_new_second_device_is_seen(nodes: list[Endpoint], sender: Router
     await eventually(both_have_the_same_message)
 
 
+@pytest.mark.one_server
 async def test_what_changed_while_the_sender_was_cut_off_is_seen(
     world: Endpoints, nodes: list[Endpoint], store: EmbeddedServer
 ) -> None:
@@ -185,7 +187,7 @@ async def test_what_changed_while_the_sender_was_cut_off_is_seen(
         sender = await world.sender(proxy.url)
         assert await sent(sender, "alice") is Outcome.DELIVERED
         await proxy.refuse()
-        await eventually(lambda: not sender.member.link.up)
+        await eventually(lambda: not sender.member.store.up)
         await nodes[1].attach("alice")
         await proxy.accept()
 
@@ -350,6 +352,7 @@ async def test_a_user_whose_only_endpoint_is_dead_is_offline(
     assert await world.routes("alice") == set()
 
 
+@pytest.mark.one_server
 async def test_after_a_push_that_may_have_run_twice_nobody_is_called_offline(
     world: Endpoints, nodes: list[Endpoint], store: EmbeddedServer
 ) -> None:
@@ -364,6 +367,7 @@ async def test_after_a_push_that_may_have_run_twice_nobody_is_called_offline(
         await sender.close()
 
 
+@pytest.mark.one_server
 async def test_a_repeated_push_reaches_the_node_under_the_same_id(
     world: Endpoints, nodes: list[Endpoint], store: EmbeddedServer
 ) -> None:
@@ -459,6 +463,7 @@ async def test_detaching_removes_nothing_but_what_it_names(
 # ---- the store is away --------------------------------------------------------------------------
 
 
+@pytest.mark.one_server
 async def test_without_the_store_every_send_fails_at_once_and_nothing_keeps_waiting(
     world: Endpoints, nodes: list[Endpoint], store: EmbeddedServer
 ) -> None:
@@ -467,7 +472,7 @@ async def test_without_the_store_every_send_fails_at_once_and_nothing_keeps_wait
         sender = await world.sender(proxy.url)
         await sent(sender, "alice")
         await proxy.refuse()
-        await eventually(lambda: not sender.member.link.up)
+        await eventually(lambda: not sender.member.store.up)
         for user in ("alice", "nobody"):
             with pytest.raises(Unavailable):
                 await sender.send(user, "x", timeout=60.0)

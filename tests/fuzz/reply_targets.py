@@ -38,8 +38,8 @@ WORDS: Final = (
 _ANNOUNCES_MUCH: Final = re.compile(rb"[*%~>|]\+?[0-9]{7}")
 _ASKED: Final = 3
 # They ask nothing here.
-_LINK: Final = cast(Any, SimpleNamespace(counts=Counts()))
-_LEASES: Final = Leases(_LINK, Keys("sb"), LeaseSettings())
+_STORE: Final = cast(Any, SimpleNamespace(counts=Counts()))
+_LEASES: Final = Leases(_STORE, Keys("sb"), LeaseSettings())
 _loop: Final = asyncio.new_event_loop()
 
 

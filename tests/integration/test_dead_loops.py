@@ -37,6 +37,7 @@ async def delivers(router: Router, user: str) -> None:
     await eventually(so)
 
 
+@pytest.mark.one_server
 async def test_every_task_of_a_node_is_missed_when_it_ends_and_comes_back(
     store: EmbeddedServer, logs: Logs
 ) -> None:
@@ -64,6 +65,7 @@ async def kill(node: Node, name: str, others: "set[asyncio.Task[None]]") -> None
     await eventually(lambda: node.not_ready() is None)
 
 
+@pytest.mark.one_server
 async def test_a_node_whose_inbox_brings_nothing_says_so_and_reads_it_anew(
     store: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -339,6 +339,7 @@ class TestApart:
             (session,) = found.document["sessions"]
             assert session["address"] == "203.0.113.9"
 
+    @pytest.mark.one_server
     async def test_several_nodes_have_consecutive_ports_for_their_apis(
         self, tmp_path: Path
     ) -> None:

@@ -226,7 +226,7 @@ async def test_a_store_that_is_restarted_with_its_file_has_lost_nothing_that_was
             assert (await router.send("bob", number, durable=True)).outcome is Outcome.QUEUED
         assert (await router.send("alice", 0, durable=True)).outcome is Outcome.DELIVERED
         own_store.kill()
-        await eventually(lambda: not router.member.link.up)
+        await eventually(lambda: not router.member.store.up)
         with pytest.raises(Unavailable):
             await router.send("bob", "lost", durable=True)
         own_store.launch()

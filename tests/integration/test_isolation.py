@@ -24,6 +24,7 @@ async def proxy(store: EmbeddedServer) -> AsyncIterator[Proxy]:
 
 
 @pytest.mark.parametrize("how", ["refused", "black hole"])
+@pytest.mark.one_server
 async def test_its_sessions_are_sent_to_nodes_that_reach_the_store(
     store: EmbeddedServer, proxy: Proxy, how: str
 ) -> None:
@@ -87,6 +88,7 @@ async def test_while_the_store_itself_is_away_sessions_stay_where_they_are(
             assert await client.nothing_came()
 
 
+@pytest.mark.one_server
 async def test_a_node_alone_keeps_its_sessions(store: EmbeddedServer, proxy: Proxy) -> None:
     async with Cluster(store.address.url, nodes=0, node=HASTY, lease=LEASE) as cluster:
         node = await cluster.start("alone", proxy.url)
@@ -121,6 +123,7 @@ def noting(node: Node) -> list[bool | None]:
     return asked.answers
 
 
+@pytest.mark.one_server
 async def test_a_node_that_nobody_answers_is_the_one_that_is_cut_off(
     store: EmbeddedServer, proxy: Proxy
 ) -> None:

@@ -69,6 +69,7 @@ class TestSecrets:
     """Everything that a node must not say is handed to it, by every way there is."""
 
     @pytest.mark.parametrize("format", ["console", "json"])
+    @pytest.mark.one_server
     async def test_no_secret_is_in_what_a_node_writes_or_shows(
         self, own_store: EmbeddedServer, format: Literal["console", "json"]
     ) -> None:

@@ -192,7 +192,7 @@ async def test_after_a_restart_of_the_store_all_users_are_reachable_again(
     async with Cluster(own_store.address.url, nodes=2, delivery=settings) as cluster:
         clients = [await cluster.connect(number % 2, f"u{number}") for number in range(6)]
         own_store.kill()
-        await eventually(lambda: not any(node.member.link.up for node in cluster.nodes))
+        await eventually(lambda: not any(node.member.store.up for node in cluster.nodes))
         own_store.launch()
         await eventually(own_store.ready)
         async with cluster.router() as router:

@@ -71,6 +71,7 @@ async def no_route(cluster: Cluster) -> None:
 # ---- the user moves -----------------------------------------------------------------------------
 
 
+@pytest.mark.one_server
 async def test_a_message_in_the_old_nodes_inbox_follows_its_user(
     cluster: Cluster, stuck: StuckNode
 ) -> None:
@@ -85,6 +86,7 @@ async def test_a_message_in_the_old_nodes_inbox_follows_its_user(
     assert cluster.delivered() == [0, 1, 0, 0]
 
 
+@pytest.mark.one_server
 async def test_it_follows_a_user_who_connects_before_leaving(
     cluster: Cluster, stuck: StuckNode
 ) -> None:
@@ -97,6 +99,7 @@ async def test_it_follows_a_user_who_connects_before_leaving(
         assert (await sending).outcome is Outcome.DELIVERED
 
 
+@pytest.mark.one_server
 async def test_it_finds_a_user_who_has_come_back(cluster: Cluster, stuck: StuckNode) -> None:
     old = await cluster.connect(stuck.node, "alice")
     async with cluster.router() as router, waiting_send(stuck, router) as sending:
@@ -109,6 +112,7 @@ async def test_it_finds_a_user_who_has_come_back(cluster: Cluster, stuck: StuckN
     assert stuck.node.member.receiver.counts.sent_on == 0
 
 
+@pytest.mark.one_server
 async def test_of_a_user_who_has_left_the_sender_hears_offline(
     cluster: Cluster, stuck: StuckNode
 ) -> None:
@@ -121,6 +125,7 @@ async def test_of_a_user_who_has_left_the_sender_hears_offline(
     await stuck.holds(0)
 
 
+@pytest.mark.one_server
 async def test_a_message_for_many_is_sent_on_only_for_those_who_moved(
     cluster: Cluster, stuck: StuckNode
 ) -> None:
@@ -145,6 +150,7 @@ async def test_a_message_for_many_is_sent_on_only_for_those_who_moved(
 # ---- inboxes that cannot take more --------------------------------------------------------------
 
 
+@pytest.mark.one_server
 async def test_a_full_inbox_answers_busy_and_takes_more_when_it_is_read(
     store: EmbeddedServer,
 ) -> None:

@@ -57,6 +57,7 @@ async def test_everything_goes_on_as_without(sealed: Cluster) -> None:
     assert [dead(sealed, 0), dead(sealed, 1)] == [0, 0]
 
 
+@pytest.mark.one_server
 async def test_in_the_store_there_is_nothing_without_a_seal(sealed: Cluster) -> None:
     await sealed.connect(0, "alice")
     monitor: Any = sealed.redis.monitor()

@@ -72,7 +72,7 @@ async def test_a_restart_of_the_store_costs_no_session(
     own_store: EmbeddedServer, cluster: ProcessCluster, clients: list[Client], wiped: bool
 ) -> None:
     own_store.kill()
-    await eventually(lambda: not cluster.router.member.link.up)
+    await eventually(lambda: not cluster.router.member.store.up)
     assert await words(cluster) == {"unavailable"}
     if wiped:
         shutil.rmtree(own_store.data_dir / "appendonlydir")

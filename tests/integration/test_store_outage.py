@@ -28,7 +28,7 @@ async def store_stops(store: EmbeddedServer, cluster: Cluster, *routers: Router)
     """End the store; go on when everybody has noticed."""
     store.kill()
     members = [node.member for node in cluster.nodes] + [router.member for router in routers]
-    await eventually(lambda: not any(member.link.up for member in members))
+    await eventually(lambda: not any(member.store.up for member in members))
 
 
 async def store_starts(store: EmbeddedServer, *, wiped: bool) -> None:
@@ -115,6 +115,7 @@ async def test_everything_resumes_when_it_is_back(
         assert (await client.messages(1)) == ["back"]
 
 
+@pytest.mark.one_server
 async def test_what_the_registry_lost_while_a_node_was_cut_off_is_there_again_at_once(
     store: EmbeddedServer,
 ) -> None:
@@ -125,7 +126,7 @@ async def test_what_the_registry_lost_while_a_node_was_cut_off_is_there_again_at
         node = await cluster.start("cut", proxy.url)
         alice = await cluster.connect(node, "alice")
         await proxy.refuse()
-        await eventually(lambda: not node.member.link.up)
+        await eventually(lambda: not node.member.store.up)
         await cluster.redis.delete(cluster.keys.routes(UserId("alice")))
         await proxy.accept()
         await all_well(cluster, [alice])

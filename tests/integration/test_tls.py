@@ -171,6 +171,7 @@ async def test_a_new_certificate_is_shown_to_new_connections_and_old_ones_go_on(
         assert json.loads(await alice.recv())["type"] == "pong"
 
 
+@pytest.mark.one_server
 async def test_switchboard_up_speaks_tls_and_takes_a_new_certificate_on_sighup(
     pair: Pair, ca: Authority, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from router.model import EndpointId
 from router.receipts import Receipts
 from router.settings import RedisSettings
 from router.store.connect import Connector
-from router.store.link import Link
+from router.store.modes import make_store
 from router.transport.outbox import Outbox
 from tests.support.rooms import room
 from tests.support.waiting import rounds
@@ -20,8 +20,8 @@ class Answers:
     """The answers to `SENDER`, as (ref, answer, sessions)."""
 
     def __init__(self) -> None:
-        link = Link(Connector("unix:///nowhere", RedisSettings()), "unused")
-        self.receipts = Receipts(Outbox(link, Keys("unused"), room(10), 10), self._take)
+        away = make_store(Connector("unix:///nowhere", RedisSettings()), "unused")
+        self.receipts = Receipts(Outbox(away, Keys("unused"), room(10), 10), self._take)
         self.receipts.own = EndpointId(SENDER)
         self._answers: list[tuple[int, Answer, int]] = []
 

@@ -99,4 +99,4 @@ class CliCase(ApiCase):
         endpoint = await member.leases.open("full", lease)
         session = Session(SessionId("s1"), endpoint, "web", "127.0.0.1", 1.0)
         assert await member.registry.register([(user, session)])
-        await member.link.command("RPUSH", member.keys.inbox(endpoint), *["x"] * 512)
+        await member.store.command("RPUSH", member.keys.inbox(endpoint), *["x"] * 512)

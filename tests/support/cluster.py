@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
@@ -18,7 +18,7 @@ from router.keys import Keys
 from router.model import EndpointId, UserId
 from router.settings import Settings
 from tests.support.clients import Client
-from tests.support.valkey import as_admin
+from tests.support.valkey import as_admin, several
 
 # Short, so that what takes a lease or a peek to end does not take a test long.
 _FAST: Final[dict[str, dict[str, Any]]] = {
@@ -44,16 +44,19 @@ def unique_prefix() -> str:
     return f"t{uuid.uuid4().hex[:12]}"
 
 
-def fast_settings(prefix: str, **overrides: Overrides) -> Settings:
+def fast_settings(prefix: str, url: str = "", **overrides: Overrides) -> Settings:
     """Return settings with short times.
 
     Args:
         prefix: of the keys.
+        url: of the store, if it may be several servers.
         overrides: section -> key -> value.
     """
     sections = {name: dict(values) for name, values in _FAST.items()}
     sections["registry"] = {"prefix": prefix}
     sections["limits"] = dict(_NO_LIMITS)
+    if url in several:
+        sections["redis"] = dict(several[url])
     for name, values in overrides.items():
         sections[name] = {**sections.get(name, {}), **values}
     return Settings.model_validate(sections)
@@ -65,7 +68,8 @@ def plain_redis(url: str) -> Any:
     It may do everything (`as_admin`). Its methods' types are unions over all of its settings, and
     help nobody.
     """
-    return Redis.from_url(
+    kind = RedisCluster if several.get(url, {}).get("mode") == "cluster" else Redis
+    return kind.from_url(
         as_admin(url),
         retry=Retry(NoBackoff(), 0),
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
@@ -121,7 +125,7 @@ class Cluster:
         merged = {name: dict(values) for name, values in self._overrides.items()}
         for name, values in overrides.items():
             merged[name] = {**merged.get(name, {}), **values}
-        return fast_settings(self.prefix, **merged)
+        return fast_settings(self.prefix, self.url, **merged)
 
     async def start(self, name: str, url: str | None = None, **overrides: Overrides) -> Node:
         """Start one more node.

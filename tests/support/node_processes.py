@@ -104,7 +104,7 @@ class ProcessCluster:
 
     def __init__(self, url: str, nodes: int = 2, **overrides: Overrides) -> None:
         self.url = url
-        self.settings: Settings = fast_settings(unique_prefix(), **overrides)
+        self.settings: Settings = fast_settings(unique_prefix(), url, **overrides)
         self.prefix = self.settings.registry.prefix
         self.keys = Keys(self.prefix)
         self.nodes: list[NodeProcess] = []

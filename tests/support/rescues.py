@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from router.model import Confirm, EndpointId, Session, SessionId, UserId
 from router.rescue import Rescuer
 from router.settings import Settings
 from router.store.remains import Remains
+from router.store.resp import Command
 from router.transport.outbox import Push
 from tests.support.endpoints import Endpoints
 from tests.support.waiting import eventually
@@ -23,7 +24,7 @@ from tests.support.waiting import eventually
 class Held:
     """Holds one step of a rescue when the store has done it, until it is let go, or for ever.
 
-    A step is a question on the command link or a push: whatever a rescuer awaits.
+    A step is a question to the store or a push: whatever a rescuer awaits.
 
     Args:
         member: whose.
@@ -39,18 +40,18 @@ class Held:
         at: int,
         error: Exception | None = None,
     ) -> None:
-        self._ask = member.link.ask
+        self._ask = member.store.ask
         self._post = member.outbox.post
         self._at = at
         self._error = error
         self.steps = 0
         self.reached = asyncio.Event()
         self.goes_on = asyncio.Event()
-        patch.setattr(member.link, "ask", self._held_ask)
+        patch.setattr(member.store, "ask", self._held_ask)
         patch.setattr(member.outbox, "post", self._held_post)
 
-    async def _held_ask(self, data: bytes, count: int) -> list[Any]:
-        replies = await self._ask(data, count)
+    async def _held_ask(self, commands: Sequence[Command]) -> list[Any]:
+        replies = await self._ask(commands)
         await self._step()
         return replies
 
@@ -144,7 +145,7 @@ class Rescues(Endpoints):
             member = await self.member()
         found = Rescuer(
             member.leases,
-            Remains(member.link, member.keys, member.registry),
+            Remains(member.store, member.keys, member.registry),
             member.forwarder,
             member.receipts,
             member.dead,

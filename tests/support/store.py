@@ -1,21 +1,25 @@
 """The store of a test run: one real server for all tests; each takes a key prefix of its own.
 
 The product connects to it as a user who may do what it needs and no more, and with `--store-tls`
-over TLS; tests arrange and look as its admin (`tests.support.valkey.as_admin`).
+over TLS; tests arrange and look as its admin (`tests.support.valkey.as_admin`). With
+`--store-cluster` and `--store-sentinel` it is several servers; tests that want a single one to hurt
+it, or to look into it, are marked `one_server` and left out then.
 """
 
 import dataclasses
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from router.store.embedded import EmbeddedServer
 from router.store.server_address import StoreAddress
+from scripts.measuring.redis_cluster import RedisCluster
+from scripts.measuring.sentinels import NAME, Sentinels
 from tests.support.certificates import Authority, Pair
-from tests.support.valkey import admins, debian_program, free_port, tls_options
+from tests.support.valkey import admins, debian_program, free_port, several, tls_options
 
 _TRUSTED: Final = "SSL_CERT_FILE"
 
@@ -60,12 +64,51 @@ class TlsStore(EmbeddedServer):
         return super()._config(address) + "".join(lines).encode()
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class SeveralAddress:
+    """Where a store of several servers is: what the product is given, and no more."""
+
+    url: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SeveralServers:
+    """What stands in the place of the private server.
+
+    Args:
+        address: what the product is given.
+        servers: to hurt them.
+    """
+
+    address: SeveralAddress
+    servers: RedisCluster | Sentinels
+
+
+def _several(
+    patch: pytest.MonkeyPatch, servers: RedisCluster | Sentinels, mode: str, **more: str
+) -> Any:
+    section = {"mode": mode, **more}
+    admins[servers.url] = servers.admin_url
+    several[servers.url] = section
+    for key, value in section.items():  # for commands that are given an address and no settings
+        patch.setenv(f"SWITCHBOARD_REDIS__{key}".upper(), value)
+    return SeveralServers(SeveralAddress(servers.url), servers)
+
+
 @pytest.fixture(scope="session")
 def store(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[EmbeddedServer]:
     """A running private server; `store.address.url` is where."""
     folder = tmp_path_factory.mktemp("store")
+    if request.config.getoption("--store-cluster"):
+        with RedisCluster(folder) as servers, pytest.MonkeyPatch.context() as patch:
+            yield _several(patch, servers, "cluster")
+        return
+    if request.config.getoption("--store-sentinel"):
+        with Sentinels(folder) as watched, pytest.MonkeyPatch.context() as patch:
+            yield _several(patch, watched, "sentinel", sentinel_master=NAME)
+        return
     if not request.config.getoption("--store-tls"):
         with EmbeddedServer(folder, append_fsync="no") as server:
             yield server

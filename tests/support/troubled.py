@@ -19,6 +19,7 @@ ALICE, BOB = UserId("alice"), UserId("bob")
 DONE: Final = "done"
 _TOKEN: Final = "token"
 _BOUND_S: Final = 30.0  # nothing ever waits so long
+_SEND_S: Final = 5.0  # longer than what passes by itself is repeated, which is two seconds
 
 
 class Troubled:
@@ -42,8 +43,8 @@ class Troubled:
         self.here = Endpoint(router.member)
         self._spare = spare
         member = router.member
-        self._remains = Remains(member.link, member.keys, member.registry)
-        self._mailbox = Mailbox(member.link, member.keys, world.settings.mailbox)
+        self._remains = Remains(member.store, member.keys, member.registry)
+        self._mailbox = Mailbox(member.store, member.keys, world.settings.mailbox)
         self._session = Session(SessionId("s"), spare, "web", "", 1.0)
 
     @classmethod
@@ -86,7 +87,7 @@ class Troubled:
             "remove routes": lambda: remains.remove_routes(spare),
             "bury": lambda: remains.bury(spare, _TOKEN),
             "resume": lambda: mailbox.resume([(BOB, "web", None)]),
-            "acknowledge": lambda: member.link.call(mailbox.pack_ack(BOB, "web", start)),
+            "acknowledge": lambda: member.store.call(mailbox.pack_ack(BOB, "web", start)),
             "read a mailbox": lambda: mailbox.read(BOB, start, 1),
             "length of a mailbox": lambda: mailbox.length(BOB),
             "send": self._send,
@@ -97,7 +98,7 @@ class Troubled:
         }
 
     async def _send(self, user: str = ALICE, **options: Any) -> Outcome:
-        return (await self.router.send(user, "x", timeout=2.0, **options)).outcome
+        return (await self.router.send(user, "x", timeout=_SEND_S, **options)).outcome
 
     async def word(self, name: str) -> str:
         """Do one operation; return what came of it: `done`, an outcome, or an error's code."""

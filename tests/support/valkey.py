@@ -36,6 +36,8 @@ _START_S: Final = 15.0
 _PORT_TRIES: Final = 5
 # Of servers that are not embedded, and have users: what the product connects to -> as an admin.
 admins: Final[dict[str, str]] = {}
+# Of stores that are several servers: what the product connects to -> its settings under [redis].
+several: Final[dict[str, dict[str, str]]] = {}
 
 
 @dataclass(frozen=True, slots=True)

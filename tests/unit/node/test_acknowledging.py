@@ -1,7 +1,7 @@
 """Acknowledgements reach the mailbox: few commands, none lost, none twice."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -12,10 +12,13 @@ from router.keys import Keys
 from router.model import Offset, UserId
 from router.settings import MailboxSettings, RedisSettings
 from router.store import scripts
+from router.store.answers import Answered
 from router.store.connect import Connector
 from router.store.embedded import EmbeddedServer
-from router.store.link import Link
 from router.store.mailbox import Mailbox
+from router.store.modes import make_store
+from router.store.resp import Command
+from router.store.store import Store
 from tests.support.cluster import plain_redis
 from tests.support.logs import Logs
 from tests.support.proxy import Fault, Proxy
@@ -29,19 +32,19 @@ ACK_SHA = scripts.ACK.sha.encode()
 class World:
     """Acknowledgements on their way, and what the store has heard of them."""
 
-    def __init__(self, link: Link, redis: Any, keys: Keys) -> None:
-        self.link = link
+    def __init__(self, way: Store, redis: Any, keys: Keys) -> None:
+        self.way = way
         self.redis = redis
         self.keys = keys
-        self.acknowledging = Acknowledging(link, Mailbox(link, keys, MailboxSettings()))
+        self.acknowledging = Acknowledging(way, Mailbox(way, keys, MailboxSettings()))
         self.sent: list[int] = []
-        send = link.send
+        send = way.send
 
-        def counted(data: bytes, count: int, done: Any) -> None:
-            self.sent.append(count)
-            send(data, count, done)
+        def counted(commands: Sequence[Command], done: Answered, replicas: int = 0) -> None:
+            self.sent.append(len(commands))
+            send(commands, done, replicas)
 
-        link.send = counted  # type: ignore[method-assign]
+        way.send = counted  # type: ignore[method-assign]
 
     def add(self, number: int, user: UserId = ALICE, device: str = "web") -> None:
         self.acknowledging.add(user, device, at(number))
@@ -64,13 +67,13 @@ def at(number: int) -> Offset:
 @contextlib.asynccontextmanager
 async def opened(url: str, direct: str, prefix: str) -> AsyncIterator[World]:
     """Acknowledge at one address, look at another."""
-    link = Link(Connector(url, RedisSettings()), "test")
-    await link.open()
+    way = make_store(Connector(url, RedisSettings()), "test")
+    await way.open()
     redis = plain_redis(direct)
     try:
-        yield World(link, redis, Keys(prefix))
+        yield World(way, redis, Keys(prefix))
     finally:
-        await link.close()
+        await way.close()
         await redis.aclose()
 
 
@@ -167,7 +170,7 @@ async def test_while_the_store_is_away_the_last_of_each_device_is_kept(
     shaky_world: World, proxy: Proxy
 ) -> None:
     await proxy.refuse()
-    await eventually(lambda: not shaky_world.link.up)
+    await eventually(lambda: not shaky_world.way.up)
     for number in range(50):
         shaky_world.add(number)
     await proxy.accept()
@@ -233,7 +236,7 @@ async def test_finishing_does_not_wait_for_a_store_that_is_away(
     shaky_world: World, proxy: Proxy
 ) -> None:
     await proxy.refuse()
-    await eventually(lambda: not shaky_world.link.up)
+    await eventually(lambda: not shaky_world.way.up)
     shaky_world.add(1)
     await shaky_world.acknowledging.finish(60.0)
     await proxy.accept()

@@ -50,8 +50,8 @@ class NodesTest(ApiCase):
         member = self.node.member
         lease = Lease("node", 1, "127.0.0.1:1", "live", 0, 0, 0, 0.0, 0.0)
         endpoint = await member.leases.open(name, lease)
-        await member.link.command("DEL", member.keys.lease(endpoint))
-        await member.link.command("RPUSH", member.keys.inbox(endpoint), "one", "two")
+        await member.store.command("DEL", member.keys.lease(endpoint))
+        await member.store.command("RPUSH", member.keys.inbox(endpoint), "one", "two")
 
     def test_stats_are_the_sums_over_the_nodes(self) -> None:
         self.connect_user("alice")

@@ -87,7 +87,7 @@ async def test_a_store_that_is_full_is_no_silence(canary: Canary, member: Member
 
 async def test_without_a_store_none_is_missed(canary: Canary, member: Member) -> None:
     await eventually(lambda: canary._missing > 0)
-    await member.link.close()
+    await member.store.close()
     await eventually(lambda: canary._missing == 0)
 
 

@@ -39,7 +39,7 @@ class DoctorTest(CliCase):
         assert "      -> choose another registry.prefix" in run.out
 
     async def put_a_string(self, name: str) -> None:
-        link = self.node.member.link
+        link = self.node.member.store
         await link.open()
         await link.command("DEL", name)
         await link.command("SET", name, "theirs")

@@ -157,7 +157,7 @@ class TestFinishing:
             node = await cluster.start("cut", proxy.url)
             alice = await cluster.connect(node, "alice")
             await proxy.refuse()
-            await eventually(lambda: not node.member.link.up)
+            await eventually(lambda: not node.member.store.up)
             await cluster.stop(node)
             assert (await alice.closed())[0] in (1001, 1012)
 

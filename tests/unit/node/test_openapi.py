@@ -74,7 +74,7 @@ def test_every_method_of_a_handler_is_described() -> None:
 
 def known() -> ApiContext:
     member = Member(Settings(), "redis://127.0.0.1:1")
-    tickets = Tickets(TicketStore(member.link, member.keys))
+    tickets = Tickets(TicketStore(member.store, member.keys))
     return api.context(Router(member), DevGate(), tickets, lambda: None)
 
 

@@ -258,7 +258,7 @@ async def test_a_session_that_cannot_be_registered_is_sent_to_another_node(
     behind_proxy: World, proxy: Proxy, looks: Store
 ) -> None:
     await proxy.refuse()
-    await eventually(lambda: not behind_proxy.member.link.up)
+    await eventually(lambda: not behind_proxy.member.store.up)
     session, socket = behind_proxy.arrive()
     await eventually(lambda: session.closed)
     assert socket.closed_with == (1013, "try another node")
@@ -287,7 +287,7 @@ async def test_who_leaves_while_the_store_is_away_is_removed_when_it_is_back(
 ) -> None:
     (leaves, _), (stays, _) = await behind_proxy.welcomed(), await behind_proxy.welcomed()
     await proxy.refuse()
-    await eventually(lambda: not behind_proxy.member.link.up)
+    await eventually(lambda: not behind_proxy.member.store.up)
     leaves.gone()
     await proxy.accept()
 
@@ -305,7 +305,7 @@ async def test_sessions_stay_when_the_store_goes_and_are_registered_when_it_is_b
     socket.frames()
     before = behind_proxy.endpoint
     await proxy.refuse()
-    await eventually(lambda: not behind_proxy.member.link.up)
+    await eventually(lambda: not behind_proxy.member.store.up)
     await forget_everything(looks)
     await proxy.accept()
 
@@ -437,7 +437,7 @@ async def put(world: World, number: int, user: str = "alice") -> Offset:
     command = world.member.mailbox.pack_lookup(
         UserId(user), message, durable=True, key=None, again=False
     )
-    deposit = parse_deposit((await world.member.link.call(command))[:-1])
+    deposit = parse_deposit((await world.member.store.call(command))[:-1])
     assert deposit.offset is not None
     return deposit.offset
 
@@ -463,7 +463,7 @@ async def test_who_arrives_knows_where_it_goes_on(world: World) -> None:
     session, _ = await world.welcomed()
     assert (session.place.position, session.place.whole) == (START, False)
     first = await put(world, 1)
-    await world.member.link.call(world.member.mailbox.pack_ack(session.user, "web", first))
+    await world.member.store.call(world.member.mailbox.pack_ack(session.user, "web", first))
     back, socket = await world.welcomed()
     assert (back.place.position, back.place.whole) == (first, True)
     assert data(socket) == []
@@ -478,7 +478,7 @@ async def test_a_device_holds_its_place_from_its_first_visit_on(world: World, lo
 
     await eventually(gone)
     missed = await put(world, 1)
-    await world.member.link.call(world.member.mailbox.pack_ack(session.user, "phone", missed))
+    await world.member.store.call(world.member.mailbox.pack_ack(session.user, "phone", missed))
     back, socket = await world.welcomed()
     assert back.place.whole
     await eventually(lambda: back.place.position == missed)

@@ -21,8 +21,9 @@ from router.settings import MailboxSettings, RedisSettings
 from router.store.clock import StoreClock
 from router.store.connect import Connector
 from router.store.embedded import EmbeddedServer
-from router.store.link import Link
 from router.store.mailbox import Deposit, Mailbox, parse_deposit
+from router.store.modes import make_store
+from router.store.store import Store
 from tests.support.answers import SENDER, Answers
 from tests.support.logs import Logs
 from tests.support.proxy import Fault, Proxy
@@ -44,8 +45,8 @@ class World:
         keys: key names.
     """
 
-    def __init__(self, writes: Link, reads: Link, keys: Keys) -> None:
-        self.link = writes
+    def __init__(self, writes: Store, reads: Store, keys: Keys) -> None:
+        self.way = writes
         self.keys = keys
         self.clock = StoreClock()
         self.mailbox = Mailbox(reads, keys, MailboxSettings())
@@ -64,7 +65,7 @@ class World:
         number = self._stored
         message = StoredMessage(f"m{number}", "bob", 1.5, expires_ms, b"%d" % number)
         command = self.mailbox.pack_lookup(ALICE, message, durable=True, key=None, again=False)
-        return number, parse_deposit((await self.link.call(command))[:-1])
+        return number, parse_deposit((await self.way.call(command))[:-1])
 
     async def store_many(self, count: int) -> list[Offset]:
         made = [await self.store() for _ in range(count)]
@@ -111,13 +112,13 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def linked(url: str) -> AsyncIterator[Link]:
-    link = Link(Connector(url, RedisSettings()), "test")
-    await link.open()
+async def opened_way(url: str) -> AsyncIterator[Store]:
+    way = make_store(Connector(url, RedisSettings()), "test")
+    await way.open()
     try:
-        yield link
+        yield way
     finally:
-        await link.close()
+        await way.close()
 
 
 @pytest.fixture(autouse=True)
@@ -128,8 +129,8 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def world(store: EmbeddedServer, prefix: str, logs: Logs) -> AsyncIterator[World]:
-    async with linked(store.address.url) as link:
-        found = World(link, link, Keys(prefix))
+    async with opened_way(store.address.url) as way:
+        found = World(way, way, Keys(prefix))
         yield found
         await found.replays.stop()
 
@@ -143,7 +144,7 @@ async def proxy(store: EmbeddedServer) -> AsyncIterator[Proxy]:
 @pytest.fixture
 async def shaky_world(store: EmbeddedServer, prefix: str, proxy: Proxy) -> AsyncIterator[World]:
     """Mailboxes are read through the proxy."""
-    async with linked(store.address.url) as writes, linked(proxy.url) as reads:
+    async with opened_way(store.address.url) as writes, opened_way(proxy.url) as reads:
         found = World(writes, reads, Keys(prefix))
         yield found
         await found.replays.stop()
@@ -233,7 +234,7 @@ async def test_a_session_that_does_not_know_where_it_goes_on_waits_for_that(worl
 
 async def test_an_entry_that_nobody_can_read_is_passed_over(world: World) -> None:
     await world.store()
-    await world.link.command("XADD", world.keys.mail(ALICE), "*", "message", b"\xc1")
+    await world.way.command("XADD", world.keys.mail(ALICE), "*", "message", b"\xc1")
     await world.store()
     session, socket = await world.connect()
     world.replays.catch_up(session)
@@ -429,7 +430,7 @@ async def test_what_was_removed_meanwhile_hangs_nobody(world: World, store: Embe
 async def test_a_mailbox_that_is_gone_hangs_nobody(world: World) -> None:
     session, socket = await world.connect()
     first, second = await world.store(), await world.store()
-    await world.link.command("DEL", world.keys.mail(ALICE))
+    await world.way.command("DEL", world.keys.mail(ALICE))
     world.live(*second)
     await world.replayed(session)
     assert numbers(socket) == []

@@ -13,10 +13,12 @@ from structlog.typing import EventDict
 from router.keys import Keys
 from router.settings import RedisSettings
 from router.store import connect as connect_module
+from router.store import flight as flight_module
 from router.store import link as link_module
 from router.store.connect import Connector
 from router.store.embedded import EmbeddedServer
-from router.store.link import Link
+from router.store.modes import make_store
+from router.store.store import Store
 from tests.support.logs import Logs, is_of_uvloop
 from tests.support.proxy import Proxy
 from tests.support.valkey import ValkeyServer, plain_client, running, wheel_program
@@ -64,6 +66,13 @@ def quick_reconnects(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What passes in a moment is not repeated for two seconds, but for a tenth of one."""
+    monkeypatch.setattr(flight_module, "REPEAT_FOR_S", 0.1)
+    monkeypatch.setattr(flight_module, "_PAUSE_S", 0.01)
+
+
+@pytest.fixture
 def keys(prefix: str) -> Keys:
     return Keys(prefix)
 
@@ -107,19 +116,19 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServe
 
 
 @pytest.fixture
-async def plain_link(connector: Connector) -> AsyncIterator[Link]:
+async def plain_store(connector: Connector) -> AsyncIterator[Store]:
     """A connection that nobody harms."""
-    found = Link(connector, "test")
+    found = make_store(connector, "test")
     await found.open()
     yield found
     await found.close()
 
 
 @pytest.fixture
-async def shaky_link(shaky: Connector, logs: StrictLogs) -> AsyncIterator[Link]:
+async def shaky_store(shaky: Connector, logs: StrictLogs) -> AsyncIterator[Store]:
     """A connection through the proxy."""
     logs.expect("store connection lost")
-    found = Link(shaky, "test")
+    found = make_store(shaky, "test")
     await found.open()
     yield found
     await found.close()

@@ -196,7 +196,7 @@ class TestRefusals:
     ) -> None:
         await shaky_router.join()
         await proxy.refuse()
-        await eventually(lambda: not shaky_router.member.link.up)
+        await eventually(lambda: not shaky_router.member.store.up)
         for confirm in Confirm:
             with pytest.raises(Unavailable):
                 await shaky_router.send("alice", 1, confirm=confirm, timeout=60.0)
@@ -254,7 +254,7 @@ class TestSendMany:
         self, shaky_router: Router, proxy: Proxy
     ) -> None:
         await proxy.refuse()
-        await eventually(lambda: not shaky_router.member.link.up)
+        await eventually(lambda: not shaky_router.member.store.up)
         with pytest.raises(Unavailable):
             await shaky_router.send_many(["alice", "bob"], 1)
 

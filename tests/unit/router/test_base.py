@@ -336,6 +336,19 @@ class TestStored:
             "because; the message is stored and will be read from the mailbox"
         )
 
+    @pytest.mark.parametrize("kind", [Answer.NOT_HERE, Answer.DROPPED])
+    def test_it_is_not_queued_while_too_few_replicas_have_it(self, kind: Answer) -> None:
+        delivery = stored()
+        delivery.thin = "stored, but 0 of 1 replicas have it so far"
+        assert after(delivery, pushed, answer(kind)) is Outcome.UNKNOWN
+        assert delivery.reason == delivery.thin
+
+    @pytest.mark.parametrize("kind", [Answer.WRITTEN, Answer.DELIVERED, Answer.EXPIRED])
+    def test_replicas_are_no_matter_to_what_was_seen_on_a_device(self, kind: Answer) -> None:
+        few, enough = stored(), stored()
+        few.thin = "stored, but 0 of 1 replicas have it so far"
+        assert after(few, pushed, answer(kind)) is after(enough, pushed, answer(kind))
+
     def test_after_a_push_that_may_have_run_twice_nobody_knows(self) -> None:
         assert after(stored(), lost, pushed, answer(Answer.NOT_HERE)) is Outcome.UNKNOWN
 

@@ -15,10 +15,10 @@ from router.store.connect import (
     Pace,
     check_version,
     is_noscript,
-    printable_address,
     translate,
 )
 from router.store.embedded import EmbeddedServer
+from router.store.urls import printable_address
 from tests.support.fake_store import FakeStore
 from tests.support.waiting import eventually, rounds
 
@@ -103,20 +103,6 @@ class TestConnecting:
         raise AssertionError("it never connects")
 
 
-@pytest.mark.parametrize(
-    ("url", "address"),
-    [
-        ("redis://localhost", "localhost:6379"),
-        ("redis://:secret@10.0.0.1:7000/2", "10.0.0.1:7000"),
-        ("rediss://user:secret@example.org:1", "example.org:1"),
-        ("unix://:secret@/run/store.sock", "/run/store.sock"),
-        ("redis://:secret@", "localhost:6379"),
-    ],
-)
-def test_an_address_is_shown_without_its_secrets(url: str, address: str) -> None:
-    assert printable_address(url) == address
-
-
 @pytest.mark.parametrize("words", ["OOM command not allowed", "NOPERM no", "ERR syntax", ""])
 def test_an_error_that_somebody_must_mend_is_the_stores_own_words(words: str) -> None:
     error = translate(ReplyError(words), "there:1")
@@ -124,7 +110,10 @@ def test_an_error_that_somebody_must_mend_is_the_stores_own_words(words: str) ->
     assert error.error == words
 
 
-@pytest.mark.parametrize("words", ["LOADING data", "READONLY replica", "TRYAGAIN later"])
+@pytest.mark.parametrize(
+    "words",
+    ["LOADING data", "READONLY replica", "TRYAGAIN later", "MOVED 1 a:1", "ASK 1 a:1"],
+)
 def test_an_error_that_passes_by_itself_is_unavailable_with_the_stores_own_words(
     words: str,
 ) -> None:

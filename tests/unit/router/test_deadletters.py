@@ -7,7 +7,7 @@ from router import deadletters
 from router.deadletters import MAX_DEAD_LETTER_BYTES, MAX_DEAD_LETTERS, DeadLetters
 from router.errors import DecodeError
 from router.keys import Keys
-from router.store.link import Link
+from router.store.store import Store
 from tests.unit.router.conftest import StrictLogs
 
 EVENT = "inbox entry cannot be used; kept as a dead letter"
@@ -15,32 +15,32 @@ BROKEN = DecodeError("not an envelope")
 
 
 @pytest.fixture
-def dead(plain_link: Link, keys: Keys, logs: StrictLogs) -> DeadLetters:
+def dead(plain_store: Store, keys: Keys, logs: StrictLogs) -> DeadLetters:
     logs.expect(EVENT)
-    return DeadLetters(plain_link, keys)
+    return DeadLetters(plain_store, keys)
 
 
-async def kept(link: Link, keys: Keys) -> list[bytes]:
+async def kept(store: Store, keys: Keys) -> list[bytes]:
     """Return the dead letters; asked on the same connection, so all that was sent is there."""
-    found: list[bytes] = await link.command("LRANGE", keys.dead, 0, -1)
+    found: list[bytes] = await store.command("LRANGE", keys.dead, 0, -1)
     return found
 
 
 async def test_entries_are_kept_as_they_lay_there_in_order(
-    dead: DeadLetters, plain_link: Link, keys: Keys
+    dead: DeadLetters, plain_store: Store, keys: Keys
 ) -> None:
     for entry in (b"\xff\x00", b"", b"second"):
         dead.bury(entry, BROKEN)
-    assert await kept(plain_link, keys) == [b"\xff\x00", b"", b"second"]
+    assert await kept(plain_store, keys) == [b"\xff\x00", b"", b"second"]
     assert dead.counts.dead == 3
 
 
 async def test_the_oldest_give_way_to_the_newest(
-    dead: DeadLetters, plain_link: Link, keys: Keys
+    dead: DeadLetters, plain_store: Store, keys: Keys
 ) -> None:
     for number in range(MAX_DEAD_LETTERS + 5):
         dead.bury(str(number).encode(), BROKEN)
-    letters = await kept(plain_link, keys)
+    letters = await kept(plain_store, keys)
     assert (letters[0], letters[-1]) == (b"5", str(MAX_DEAD_LETTERS + 4).encode())
     assert len(letters) == MAX_DEAD_LETTERS
     assert dead.counts.dead == MAX_DEAD_LETTERS + 5
@@ -48,19 +48,19 @@ async def test_the_oldest_give_way_to_the_newest(
 
 @pytest.mark.parametrize("over", [-1, 0, 1, 1_000_000])
 async def test_a_long_one_is_cut_off(
-    dead: DeadLetters, plain_link: Link, keys: Keys, over: int
+    dead: DeadLetters, plain_store: Store, keys: Keys, over: int
 ) -> None:
     dead.bury(b"x" * (MAX_DEAD_LETTER_BYTES + over), BROKEN)
-    (letter,) = await kept(plain_link, keys)
+    (letter,) = await kept(plain_store, keys)
     assert len(letter) == min(MAX_DEAD_LETTER_BYTES + over, MAX_DEAD_LETTER_BYTES)
 
 
 async def test_the_list_is_one_for_all_and_does_not_end_by_itself(
-    dead: DeadLetters, plain_link: Link, redis: Redis, keys: Keys
+    dead: DeadLetters, plain_store: Store, redis: Redis, keys: Keys
 ) -> None:
     dead.bury(b"a", BROKEN)
-    DeadLetters(plain_link, keys).bury(b"b", BROKEN)
-    assert await kept(plain_link, keys) == [b"a", b"b"]
+    DeadLetters(plain_store, keys).bury(b"b", BROKEN)
+    assert await kept(plain_store, keys) == [b"a", b"b"]
     assert redis.pttl(keys.dead) == -1
 
 
@@ -88,20 +88,20 @@ async def test_a_fault_of_ours_is_logged_with_its_traceback(
 
 
 async def test_without_a_store_it_is_counted_and_nothing_stops(
-    plain_link: Link, keys: Keys, redis: Redis, logs: StrictLogs
+    plain_store: Store, keys: Keys, redis: Redis, logs: StrictLogs
 ) -> None:
     logs.expect(EVENT)
-    dead = DeadLetters(plain_link, keys)
-    await plain_link.close()
+    dead = DeadLetters(plain_store, keys)
+    await plain_store.close()
     dead.bury(b"x", BROKEN)
     assert dead.counts.dead == 1
     assert redis.exists(keys.dead) == 0
 
 
 async def test_a_store_that_refuses_is_no_obstacle_either(
-    dead: DeadLetters, plain_link: Link, redis: Redis, keys: Keys
+    dead: DeadLetters, plain_store: Store, redis: Redis, keys: Keys
 ) -> None:
     redis.set(keys.dead, b"not a list")
     dead.bury(b"x", BROKEN)
-    assert await plain_link.command("GET", keys.dead) == b"not a list"
+    assert await plain_store.command("GET", keys.dead) == b"not a list"
     assert dead.counts.dead == 1

@@ -16,7 +16,7 @@ from router.settings import LeaseSettings
 from router.store import scripts
 from router.store.clock import StoreClock
 from router.store.lease import Leases
-from router.store.link import Link
+from router.store.store import Store
 from tests.support.proxy import Fault, Proxy
 from tests.support.waiting import eventually, rounds
 from tests.unit.router.conftest import StrictLogs
@@ -63,9 +63,9 @@ def lease_settings() -> LeaseSettings:
 
 @pytest.fixture
 async def keeper(
-    shaky_link: Link, keys: Keys, lease_settings: LeaseSettings, clock: StoreClock, owner: Owner
+    shaky_store: Store, keys: Keys, lease_settings: LeaseSettings, clock: StoreClock, owner: Owner
 ) -> AsyncIterator[EndpointKeeper]:
-    leases = Leases(shaky_link, keys, lease_settings)
+    leases = Leases(shaky_store, keys, lease_settings)
     found = EndpointKeeper(leases, lease_settings, clock, owner.describe, owner.on_epoch)
     yield found
     await found.stop()
@@ -147,10 +147,10 @@ class TestHeartbeats:
         assert owner.epochs == [keeper.id]
 
     async def test_one_may_be_asked_for_at_once(
-        self, shaky_link: Link, keys: Keys, clock: StoreClock, owner: Owner, redis: Redis
+        self, shaky_store: Store, keys: Keys, clock: StoreClock, owner: Owner, redis: Redis
     ) -> None:
         rare = LeaseSettings(ttl_s=3_000.0, heartbeat_s=1_000.0)
-        leases = Leases(shaky_link, keys, rare)
+        leases = Leases(shaky_store, keys, rare)
         keeper = EndpointKeeper(leases, rare, clock, owner.describe, owner.on_epoch)
         await keeper.open("n1")
         await rounds()

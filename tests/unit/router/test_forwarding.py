@@ -14,8 +14,8 @@ from router.keys import Keys
 from router.model import EndpointId, Session, SessionId, UserId
 from router.settings import RegistrySettings
 from router.store import scripts
-from router.store.link import Link
 from router.store.registry import Registry
+from router.store.store import Store
 from router.transport.outbox import Outbox
 from tests.support.proxy import Fault, Proxy
 from tests.support.rooms import room
@@ -37,11 +37,11 @@ def message(hop: int = 0) -> MessageEnvelope:
 class Cluster:
     """Three endpoints that may receive, and a forwarder."""
 
-    def __init__(self, link: Link, redis: "Redis", keys: Keys) -> None:
+    def __init__(self, store: Store, redis: "Redis", keys: Keys) -> None:
         self.redis = redis
         self.keys = keys
-        self.registry = Registry(link, keys, RegistrySettings())
-        self.outbox = Outbox(link, keys, room(FULL_AT), 50_000)
+        self.registry = Registry(store, keys, RegistrySettings())
+        self.outbox = Outbox(store, keys, room(FULL_AT), 50_000)
         self.forwarder = Forwarder(self.registry, self.outbox)
         redis.mset({keys.open(endpoint): b"said" for endpoint in (LEFT, N2, N3)})
 
@@ -78,8 +78,8 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(plain_link: Link, redis: Redis, keys: Keys) -> Cluster:
-    return Cluster(plain_link, redis, keys)
+def cluster(plain_store: Store, redis: Redis, keys: Keys) -> Cluster:
+    return Cluster(plain_store, redis, keys)
 
 
 async def test_it_follows_its_user_alone_and_one_hop_further(cluster: Cluster) -> None:
@@ -187,15 +187,15 @@ async def test_a_full_inbox_takes_nothing_and_the_sender_is_told(
 @pytest.mark.parametrize("fault", [Fault.LOSE_REPLY, Fault.LOSE_COMMAND])
 @pytest.mark.parametrize("script", [scripts.FORGET, scripts.PUSH], ids=lambda each: each.name)
 async def test_when_the_store_goes_away_it_is_an_error_and_again_is_safe(
-    shaky_link: Link, proxy: Proxy, redis: Redis, keys: Keys, fault: Fault, script: scripts.Script
+    shaky_store: Store, proxy: Proxy, redis: Redis, keys: Keys, fault: Fault, script: scripts.Script
 ) -> None:
-    cluster = Cluster(shaky_link, redis, keys)
+    cluster = Cluster(shaky_store, redis, keys)
     await cluster.attach(ALICE, LEFT, N2)
     sprung = proxy.when(script.sha.encode(), fault)
     with pytest.raises(SwitchboardError):
         await cluster.send_on()
     assert sprung.is_set()
-    await eventually(lambda: shaky_link.up)
+    await eventually(lambda: shaky_store.up)
     assert await cluster.send_on() is None
     copies = cluster.inbox(N2)
     ran = script is scripts.PUSH and fault is Fault.LOSE_REPLY

@@ -93,7 +93,9 @@ def left(redis: Redis, keys: Keys, endpoint: EndpointId = ME) -> Any:
 
 
 def test_a_packed_push_is_one_command_for_one_slot(keys: Keys) -> None:
-    words = pack_push(keys, ME, Room(100, 2_000, 50), [b"a", b"b"]).split(b"\r\n")[2::2]
+    command = pack_push(keys, ME, Room(100, 2_000, 50), [b"a", b"b"])
+    assert command.key in (keys.open(ME), keys.inbox(ME))
+    words = command.packed.split(b"\r\n")[2::2]
     assert words[2:] == [
         b"2",
         keys.open(ME).encode(),

@@ -12,7 +12,8 @@ from router.model import EndpointId
 from router.settings import LeaseSettings, RedisSettings
 from router.store.connect import Connector
 from router.store.lease import Leases
-from router.store.link import Link
+from router.store.modes import make_store
+from router.store.store import Store
 from tests.support.fake_store import OK, FakeStore
 from tests.support.proxy import Proxy
 from tests.support.valkey import ValkeyServer, plain_client
@@ -21,8 +22,8 @@ SAID = Lease("node", 4_711, "127.0.0.1:8001", "live", 3, 10, 9, 1.5, 0.5)
 
 
 @pytest.fixture
-def leases(plain_link: Link, keys: Keys) -> Leases:
-    return Leases(plain_link, keys, LeaseSettings(ttl_s=10.0))
+def leases(plain_store: Store, keys: Keys) -> Leases:
+    return Leases(plain_store, keys, LeaseSettings(ttl_s=10.0))
 
 
 def names_of(redis: Redis, keys: Keys) -> Any:
@@ -61,20 +62,20 @@ class TestOpening:
             await leases.open("n1", SAID)
 
     async def test_a_store_that_is_away_is_unavailable(
-        self, shaky_link: Link, keys: Keys, proxy: Proxy
+        self, shaky_store: Store, keys: Keys, proxy: Proxy
     ) -> None:
         await proxy.refuse()
         with pytest.raises(Unavailable):
-            await Leases(shaky_link, keys, LeaseSettings()).open("n1", SAID)
+            await Leases(shaky_store, keys, LeaseSettings()).open("n1", SAID)
 
 
 class TestHeartbeat:
     async def test_a_store_without_memory_renews_a_lease(
         self, own_server: ValkeyServer, keys: Keys
     ) -> None:
-        link = Link(Connector(own_server.url, RedisSettings()), "test")
-        await link.open()
-        leases = Leases(link, keys, LeaseSettings(ttl_s=10.0))
+        way = make_store(Connector(own_server.url, RedisSettings()), "test")
+        await way.open()
+        leases = Leases(way, keys, LeaseSettings(ttl_s=10.0))
         endpoint = await leases.open("n1", SAID)
         with plain_client(own_server.url) as client:
             client.pexpire(keys.lease(endpoint), 500)
@@ -83,7 +84,7 @@ class TestHeartbeat:
             assert float(client.pttl(keys.lease(endpoint))) > 500
             with pytest.raises(StoreRefused, match="OOM"):
                 await leases.open("n2", SAID)
-        await link.close()
+        await way.close()
 
     async def test_a_list_of_another_kind_is_replaced(
         self, leases: Leases, redis: Redis, keys: Keys
@@ -301,11 +302,11 @@ class TestDescribing:
         answers = {b"SCRIPT": OK, b"SETNAME": OK, b"GET": b"-NOPERM no\r\n", b"LLEN": b":0\r\n"}
         answers[b"PTTL"] = b":0\r\n"
         async with FakeStore(answers) as fake:
-            link = Link(Connector(fake.url, RedisSettings()), "test")
-            await link.open()
+            way = make_store(Connector(fake.url, RedisSettings()), "test")
+            await way.open()
             with pytest.raises(StoreRefused, match="NOPERM"):
-                await Leases(link, keys, LeaseSettings()).describe([EndpointId("n1.aa")])
-            await link.close()
+                await Leases(way, keys, LeaseSettings()).describe([EndpointId("n1.aa")])
+            await way.close()
 
 
 class TestWithoutLease:
@@ -333,8 +334,8 @@ class TestWithoutLease:
     async def test_a_store_that_refuses_is_an_error(self, keys: Keys) -> None:
         answers = {b"SCRIPT": OK, b"SETNAME": OK, b"PTTL": b"-NOPERM no\r\n"}
         async with FakeStore(answers) as fake:
-            link = Link(Connector(fake.url, RedisSettings()), "test")
-            await link.open()
+            way = make_store(Connector(fake.url, RedisSettings()), "test")
+            await way.open()
             with pytest.raises(StoreRefused, match="NOPERM"):
-                await Leases(link, keys, LeaseSettings()).without_lease([EndpointId("n1.aa")])
-            await link.close()
+                await Leases(way, keys, LeaseSettings()).without_lease([EndpointId("n1.aa")])
+            await way.close()

@@ -16,18 +16,17 @@ from router.settings import RedisSettings
 from router.store import connect as connect_module
 from router.store import link as link_module
 from router.store import scripts
+from router.store.answers import ReplyLost
 from router.store.connect import Connector
 from router.store.embedded import EmbeddedServer
-from router.store.link import Link, ReplyLost
-from router.store.resp import pack
-from router.store.trouble import TROUBLES
+from router.store.link import Link
+from router.store.resp import Argument, pack
 from tests.support.fake_store import OK, FakeStore
 from tests.support.proxy import Fault, Proxy
 from tests.support.valkey import as_admin
 from tests.support.waiting import eventually, rounds
 from tests.unit.router.conftest import StrictLogs
 
-TRYAGAIN = "TRYAGAIN Multiple keys request during rehashing of slot"
 LOST, GIVEN_UP = "store connection lost", "store connection given up"
 
 
@@ -67,6 +66,11 @@ async def shaky_link(shaky: Connector, logs: StrictLogs) -> AsyncIterator[Link]:
         yield found
 
 
+async def ask(link: Link, *args: Argument) -> Any:
+    """Ask one thing; return the answer, whatever it is."""
+    return (await link.ask(pack(*args), 1))[0]
+
+
 def others() -> set[asyncio.Task[Any]]:
     """Return the tasks beside the test's own, and those of the proxy."""
     return {
@@ -79,7 +83,7 @@ def others() -> set[asyncio.Task[Any]]:
 class TestOpening:
     async def test_it_can_be_used_at_once(self, link: Link) -> None:
         assert link.up
-        assert await link.command("PING") == b"PONG"
+        assert await ask(link, "PING") == b"PONG"
 
     async def test_the_scripts_are_loaded(self, redis: Redis, connector: Connector) -> None:
         redis.script_flush()
@@ -141,33 +145,32 @@ class TestOpening:
             await link.open()
         await proxy.accept()
         await link.open()
-        assert await link.command("PING") == b"PONG"
+        assert await ask(link, "PING") == b"PONG"
         await link.close()
 
 
 class TestAsking:
-    async def test_a_call_returns_its_reply(self, link: Link, keys: Keys) -> None:
-        assert await link.call(pack("INCR", keys.dead)) == 1
-        assert await link.command("INCR", keys.dead) == 2
-
-    async def test_an_error_reply_to_a_call_is_raised(self, link: Link) -> None:
-        with pytest.raises(StoreRefused, match="unknown command"):
-            await link.command("NOSUCH")
-
     async def test_error_replies_to_many_stand_among_the_others(self, link: Link) -> None:
         first, error = await link.ask(pack("PING") + pack("NOSUCH"), 2)
         assert first == b"PONG"
         assert type(error) is ReplyError
 
+    async def test_nothing_is_asked_again_whatever_the_answer_says(
+        self, link: Link, redis: Redis
+    ) -> None:
+        redis.script_flush()
+        (error,) = await link.ask(pack("EVALSHA", scripts.TRIM.sha, 0), 1)
+        assert str(error).startswith("NOSCRIPT")
+
     async def test_callers_at_the_same_time_get_their_own_replies(self, link: Link) -> None:
-        asked = [link.command("ECHO", str(number)) for number in range(200)]
+        asked = [ask(link, "ECHO", str(number)) for number in range(200)]
         assert await asyncio.gather(*asked) == [str(number).encode() for number in range(200)]
 
     async def test_a_cancelled_caller_does_not_shift_the_replies_of_others(
         self, link: Link, redis: Redis, keys: Keys
     ) -> None:
-        waiting = asyncio.create_task(link.command("BLPOP", keys.dead, 5))
-        behind = [asyncio.create_task(link.command("ECHO", str(number))) for number in range(5)]
+        waiting = asyncio.create_task(ask(link, "BLPOP", keys.dead, 5))
+        behind = [asyncio.create_task(ask(link, "ECHO", str(number))) for number in range(5)]
         await rounds()
         waiting.cancel()
         behind[2].cancel()
@@ -175,61 +178,7 @@ class TestAsking:
         redis.rpush(keys.dead, "x")
         kept = [task for task in behind if not task.cancelled()]
         assert await asyncio.gather(*kept) == [b"0", b"1", b"3", b"4"]
-        assert await link.command("ECHO", "afterwards") == b"afterwards"
-
-    async def test_scripts_the_store_has_forgotten_are_loaded_again(
-        self, link: Link, redis: Redis, keys: Keys
-    ) -> None:
-        redis.script_flush()
-        script = scripts.REGISTER.pack((keys.dead, keys.everybody), "field", "entry", 1_000)
-        assert await link.call(script) is None
-        assert all(redis.script_exists(*(script.sha for script in scripts.ALL)))
-
-    async def test_what_stands_beside_a_forgotten_script_goes_again_with_it(
-        self, link: Link, redis: Redis, keys: Keys
-    ) -> None:
-        redis.script_flush()
-        script = scripts.REGISTER.pack((keys.endpoints, keys.everybody), "field", "entry", 1_000)
-        assert await link.ask(pack("INCR", keys.dead) + script, 2) == [2, None]
-
-    async def test_a_script_nobody_knows_is_an_error_in_the_end(self, link: Link) -> None:
-        with pytest.raises(StoreRefused, match="NOSCRIPT"):
-            await link.call(pack("EVALSHA", "0" * 40, 0))
-
-    async def test_what_the_store_takes_in_a_moment_is_repeated(
-        self, shaky_link: Link, proxy: Proxy, keys: Keys
-    ) -> None:
-        proxy.answer(b"INCR", TRYAGAIN, times=3)
-        assert await shaky_link.command("INCR", keys.dead) == 1
-
-    async def test_but_not_for_ever(
-        self, shaky_link: Link, proxy: Proxy, keys: Keys, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(link_module, "_REPEAT_FOR_S", 0.1)
-        monkeypatch.setattr(link_module, "_REPEAT_PAUSE_S", 0.01)
-        proxy.answer(b"INCR", TRYAGAIN, times=-1)
-        with pytest.raises(Unavailable, match="TRYAGAIN"):
-            await shaky_link.command("INCR", keys.dead)
-        assert shaky_link.up
-
-    @pytest.mark.parametrize("word", [word for word in TROUBLES if TROUBLES[word].elsewhere])
-    async def test_a_server_that_is_not_the_store_any_more_is_left_for_a_new_connection(
-        self, shaky_link: Link, proxy: Proxy, keys: Keys, logs: StrictLogs, word: str
-    ) -> None:
-        logs.expect(GIVEN_UP)
-        before = proxy.connections
-        proxy.answer(b"INCR", f"{word} for a reason")
-        with pytest.raises((Unavailable, StoreRefused), match=f"{word} for a reason"):
-            await shaky_link.command("INCR", keys.dead)
-        await eventually(lambda: proxy.connections == before + 1 and shaky_link.up)
-        assert await shaky_link.command("INCR", keys.dead) == 1
-
-    @pytest.mark.parametrize("word", [word for word in TROUBLES if not TROUBLES[word].elsewhere])
-    async def test_any_other_error_leaves_the_connection_as_it_is(
-        self, shaky_link: Link, word: str
-    ) -> None:
-        shaky_link.explain(ReplyError(f"{word} for a reason"))
-        assert await shaky_link.command("PING") == b"PONG"
+        assert await ask(link, "ECHO", "afterwards") == b"afterwards"
 
     async def test_sending_without_waiting_tells_the_replies(self, link: Link) -> None:
         heard: list[Any] = []
@@ -239,7 +188,7 @@ class TestAsking:
 
     async def test_what_is_told_is_not_answered(self, link: Link, redis: Redis, keys: Keys) -> None:
         assert link.tell(pack("INCR", keys.dead))
-        assert await link.command("GET", keys.dead) == b"1"
+        assert await ask(link, "GET", keys.dead) == b"1"
 
     async def test_what_is_written_may_be_answered_by_push_messages(
         self, connector: Connector, redis: Redis, prefix: str
@@ -248,7 +197,7 @@ class TestAsking:
         async with opened(connector, on_push=heard.append) as link:
             link.write(pack("SUBSCRIBE", prefix))
             await eventually(lambda: heard == [[b"subscribe", prefix.encode(), 1]])
-            assert await link.command("PING") == b"PONG"
+            assert await ask(link, "PING") == b"PONG"
 
 
 class TestLosing:
@@ -257,7 +206,7 @@ class TestLosing:
     ) -> None:
         proxy.when(b"INCR", Fault.LOSE_REPLY)
         with pytest.raises(ReplyLost):
-            await shaky_link.command("INCR", keys.dead)
+            await ask(shaky_link, "INCR", keys.dead)
         assert redis.get(keys.dead) == b"1"
 
     async def test_a_command_that_is_lost_looks_the_same_and_is_not_repeated(
@@ -265,7 +214,7 @@ class TestLosing:
     ) -> None:
         proxy.when(b"INCR", Fault.LOSE_COMMAND)
         with pytest.raises(ReplyLost):
-            await shaky_link.command("INCR", keys.dead)
+            await ask(shaky_link, "INCR", keys.dead)
         await eventually(lambda: shaky_link.up)
         assert redis.get(keys.dead) is None
 
@@ -275,7 +224,7 @@ class TestLosing:
         await proxy.refuse()
         await eventually(lambda: not shaky_link.up)
         with pytest.raises(Unavailable) as caught:
-            await shaky_link.command("INCR", keys.dead)
+            await ask(shaky_link, "INCR", keys.dead)
         assert type(caught.value) is Unavailable
         assert caught.value.address == proxy.url.rpartition("@")[2]
         heard: list[Any] = []
@@ -288,7 +237,7 @@ class TestLosing:
         assert redis.get(keys.dead) is None
 
     async def test_every_caller_hears_of_a_loss(self, shaky_link: Link, proxy: Proxy) -> None:
-        waiting = [asyncio.create_task(shaky_link.command("BLPOP", "none", 0)) for _ in range(9)]
+        waiting = [asyncio.create_task(ask(shaky_link, "BLPOP", "none", 0)) for _ in range(9)]
         await rounds()
         proxy.reset_all()
         results = await asyncio.gather(*waiting, return_exceptions=True)
@@ -326,7 +275,7 @@ class TestReconnecting:
         async with opened(shaky, **told) as link:
             proxy.reset_all()
             await eventually(lambda: events == ["up", "down", "up"])
-            assert await link.command("PING") == b"PONG"
+            assert await ask(link, "PING") == b"PONG"
 
     async def test_the_owner_hears_of_a_loss_after_every_caller(
         self, shaky: Connector, proxy: Proxy, events: list[str], told: Any, logs: StrictLogs
@@ -346,7 +295,7 @@ class TestReconnecting:
         await asyncio.sleep(0.2)  # some attempts fail
         await proxy.accept()
         await eventually(lambda: shaky_link.up)
-        assert await shaky_link.command("PING") == b"PONG"
+        assert await ask(shaky_link, "PING") == b"PONG"
 
     async def test_a_new_connection_has_the_scripts_and_the_set_up(
         self, shaky: Connector, proxy: Proxy, redis: Redis, keys: Keys, logs: StrictLogs
@@ -389,7 +338,7 @@ class TestReconnecting:
 
                 async def heard() -> bool:
                     with pytest.raises(Unavailable, match="NOPERM"):
-                        await link.command("PING")
+                        await ask(link, "PING")
                     return True
 
                 await eventually(heard)
@@ -441,11 +390,11 @@ class TestReconnecting:
     ) -> None:
         proxy.hold()
         with pytest.raises(ReplyLost):
-            await shaky_link.command("PING")
+            await ask(shaky_link, "PING")
         assert not shaky_link.up
         proxy.heal()
         await eventually(lambda: shaky_link.up)
-        assert await shaky_link.command("PING") == b"PONG"
+        assert await ask(shaky_link, "PING") == b"PONG"
 
     async def test_an_owner_may_give_a_connection_up(
         self, shaky_link: Link, proxy: Proxy, logs: StrictLogs
@@ -462,6 +411,51 @@ class TestReconnecting:
         await proxy.refuse()
         await eventually(lambda: not shaky_link.up)
         shaky_link.abort("anyway")
+        assert logs.events(GIVEN_UP) == []
+
+    async def test_one_that_is_left_has_given_the_replies_to_what_was_sent_on_it(
+        self, shaky_link: Link, proxy: Proxy, logs: StrictLogs
+    ) -> None:
+        logs.expect(GIVEN_UP)
+        before = proxy.connections
+        shaky_link.leave("the store may be elsewhere")
+        asked = [ask(shaky_link, "ECHO", str(number)) for number in range(50)]
+        assert await asyncio.gather(*asked) == [str(number).encode() for number in range(50)]
+        await eventually(lambda: proxy.connections == before + 1 and shaky_link.up)
+        assert logs.events(LOST)[0]["reason"] == "the store may be elsewhere"
+
+    async def test_one_connection_is_left_once_however_often_that_is_said(
+        self, shaky_link: Link, proxy: Proxy, logs: StrictLogs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        logs.expect(GIVEN_UP)
+        monkeypatch.setattr(link_module, "_LAST_REPLIES_S", 0.02)
+        for number in range(5):
+            shaky_link.leave(f"reason {number}")
+        await eventually(lambda: len(logs.events(LOST)) == 1 and shaky_link.up)
+        await asyncio.sleep(0.1)  # the others would have struck by now
+        assert [entry["reason"] for entry in logs.events(GIVEN_UP)] == ["reason 0"]
+        assert shaky_link.up
+
+    async def test_leaving_harms_no_connection_that_came_in_between(
+        self, shaky_link: Link, proxy: Proxy, logs: StrictLogs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(link_module, "_LAST_REPLIES_S", 0.3)
+        before = proxy.connections
+        shaky_link.leave("too late")
+        proxy.reset_all()
+        await eventually(lambda: proxy.connections == before + 1 and shaky_link.up)
+        await asyncio.sleep(0.5)  # it would have struck by now
+        assert logs.events(GIVEN_UP) == []
+        assert await ask(shaky_link, "PING") == b"PONG"
+
+    async def test_leaving_what_is_down_does_nothing(
+        self, shaky_link: Link, proxy: Proxy, logs: StrictLogs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(link_module, "_LAST_REPLIES_S", 0.02)
+        await proxy.refuse()
+        await eventually(lambda: not shaky_link.up)
+        shaky_link.leave("anyway")
+        await asyncio.sleep(0.1)
         assert logs.events(GIVEN_UP) == []
 
     async def test_a_fault_of_ours_does_not_end_the_keeping(
@@ -486,7 +480,7 @@ class TestReconnecting:
 class TestClosing:
     async def test_whoever_waits_hears_that_the_reply_is_lost(self, connector: Connector) -> None:
         async with opened(connector) as link:
-            waiting = asyncio.create_task(link.command("BLPOP", "none", 0))
+            waiting = asyncio.create_task(ask(link, "BLPOP", "none", 0))
             await rounds()
         with pytest.raises(ReplyLost, match="closed by us"):
             await waiting

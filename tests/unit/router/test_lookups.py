@@ -12,12 +12,14 @@ from router.errors import StoreRefused, Unavailable
 from router.keys import Keys
 from router.model import START, Confirm, EndpointId, Outcome, Session, SessionId, UserId
 from router.settings import MailboxSettings, RedisSettings, RegistrySettings
+from router.store import flight as flight_module
 from router.store import scripts
 from router.store.connect import Connector
-from router.store.link import Link
 from router.store.mailbox import Mailbox
+from router.store.modes import make_store
 from router.store.registry import Registry
 from router.store.routes import RouteTable
+from router.store.store import Store
 from router.transport.base import Delivery
 from router.transport.lookups import LookUps, Ready
 from tests.support.proxy import Fault, Proxy, Way
@@ -35,7 +37,7 @@ class World:
     """Look-ups on a real store; what they freed and what they settled.
 
     Args:
-        link: for what is not a look-up.
+        way: for what is not a look-up.
         look_ups: opens the connection of the look-ups.
         keys: key names.
         redis: for arranging and looking.
@@ -43,19 +45,17 @@ class World:
     """
 
     def __init__(
-        self, link: Link, look_ups: Connector, keys: Keys, redis: "Redis", **settings: Any
+        self, way: Store, look_ups: Connector, keys: Keys, redis: "Redis", **settings: Any
     ) -> None:
         self.keys = keys
         self.redis = redis
-        self.registry = Registry(link, keys, RegistrySettings())
+        self.registry = Registry(way, keys, RegistrySettings())
         self.routes = RouteTable(look_ups, keys, RegistrySettings())
-        mailbox = Mailbox(link, keys, MailboxSettings(**settings))
+        mailbox = Mailbox(way, keys, MailboxSettings(**settings))
         self.settled: list[Delivery] = []
         self.freed: list[Ready] = []
         self._refs = 0
-        self.look_ups = LookUps(
-            self.routes, mailbox, "the store", self.settled.append, self.freed.extend
-        )
+        self.look_ups = LookUps(self.routes, mailbox, self.settled.append, self.freed.extend)
         redis.set(keys.open(N1), b"1")
 
     async def come(self, user: UserId = ALICE, device: str = "web") -> None:
@@ -106,9 +106,9 @@ class World:
 
 @asynccontextmanager
 async def opened(
-    link: Link, look_ups: Connector, keys: Keys, redis: "Redis", **settings: Any
+    way: Store, look_ups: Connector, keys: Keys, redis: "Redis", **settings: Any
 ) -> AsyncIterator[World]:
-    world = World(link, look_ups, keys, redis, **settings)
+    world = World(way, look_ups, keys, redis, **settings)
     await world.routes.open()
     try:
         yield world
@@ -118,19 +118,28 @@ async def opened(
 
 @pytest.fixture
 async def world(
-    plain_link: Link, connector: Connector, keys: Keys, redis: Redis
+    plain_store: Store, connector: Connector, keys: Keys, redis: Redis
 ) -> AsyncIterator[World]:
-    async with opened(plain_link, connector, keys, redis) as found:
+    async with opened(plain_store, connector, keys, redis) as found:
         yield found
 
 
 @pytest.fixture
 async def shaky_world(
-    plain_link: Link, shaky: Connector, keys: Keys, redis: Redis, logs: StrictLogs
+    plain_store: Store, shaky: Connector, keys: Keys, redis: Redis, logs: StrictLogs
 ) -> AsyncIterator[World]:
     """The look-ups go through the proxy, nothing else does."""
     logs.expect(LOST)
-    async with opened(plain_link, shaky, keys, redis) as found:
+    async with opened(plain_store, shaky, keys, redis) as found:
+        yield found
+
+
+@pytest.fixture
+async def shaky_world_of_two(
+    plain_store: Store, shaky: Connector, keys: Keys, redis: Redis
+) -> AsyncIterator[World]:
+    """Likewise; what is stored shall be on two replicas."""
+    async with opened(plain_store, shaky, keys, redis, min_replicas=2) as found:
         yield found
 
 
@@ -204,15 +213,46 @@ class TestNotTwice:
         assert world.stored() == ["m1"]
 
     async def test_a_full_mailbox_is_busy_and_says_why(
-        self, plain_link: Link, connector: Connector, keys: Keys, redis: Redis
+        self, plain_store: Store, connector: Connector, keys: Keys, redis: Redis
     ) -> None:
-        async with opened(plain_link, connector, keys, redis, max_length=1) as world:
+        async with opened(plain_store, connector, keys, redis, max_length=1) as world:
             await world.come()
             (first,), (second,) = world.ask("m1"), world.ask("m2")
             await world.answered(first, second)
             assert (first.outcome, second.outcome) == (None, Outcome.BUSY)
             assert second.reason.startswith("the mailbox holds 1 messages of ")
             assert world.stored() == ["m1"]
+
+    async def test_what_too_few_replicas_have_is_thin_and_says_so(
+        self,
+        plain_store: Store,
+        connector: Connector,
+        keys: Keys,
+        redis: Redis,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(flight_module, "_REPLICAS_S", 0.05)
+        async with opened(plain_store, connector, keys, redis, min_replicas=2) as world:
+            await world.come()
+            (stored,), (plain,) = world.ask("m1"), world.ask("m2", durable=False)
+            await world.answered(stored, plain)
+            assert stored.thin == "stored, but 0 of 2 replicas have it so far"
+            assert (stored.offset is None, stored.error, plain.error) == (False, None, None)
+            assert plain.thin == ""
+            assert {routes.endpoints for _, _, routes in world.freed} == {(N1,)}
+            assert world.stored() == ["m1"]
+
+    async def test_where_nothing_is_stored_nobody_waits_for_replicas(
+        self, shaky_world_of_two: World, proxy: Proxy
+    ) -> None:
+        world = shaky_world_of_two
+        waited = proxy.when(b"WAIT", Fault.LOSE_COMMAND)
+        await world.come()
+        (plain,) = world.ask("m1", durable=False)
+        (named,) = world.ask("m2", durable=False, key="carol k")
+        await world.answered(plain, named)
+        assert (plain.error, named.error) == (None, None)
+        assert not waited.is_set()
 
 
 class TestLosses:
@@ -320,10 +360,10 @@ class TestLosses:
         self, keys: Keys, own_server: ValkeyServer
     ) -> None:
         own = Connector(own_server.url, RedisSettings())
-        link = Link(own, "test")
-        await link.open()
+        way = make_store(own, "test")
+        await way.open()
         with plain_client(own_server.url) as redis:
-            async with opened(link, own, keys, redis) as world:
+            async with opened(way, own, keys, redis) as world:
                 await world.come()
                 (first,) = world.ask("m0")
                 await world.answered(first)
@@ -334,16 +374,16 @@ class TestLosses:
                 await world.answered(*asked)
                 assert world.stored() == ["m0", "m1", "m2", "m4", "m5", "m7", "m8"]
                 assert {delivery.error for delivery in asked} == {None}
-        await link.close()
+        await way.close()
 
     async def test_a_store_without_memory_is_busy_and_one_that_refuses_is_an_error(
         self, keys: Keys, own_server: ValkeyServer
     ) -> None:
         own = Connector(own_server.url, RedisSettings())
-        link = Link(own, "test")
-        await link.open()
+        way = make_store(own, "test")
+        await way.open()
         with plain_client(own_server.url) as redis:
-            async with opened(link, own, keys, redis) as world:
+            async with opened(way, own, keys, redis) as world:
                 await world.come()
                 redis.config_set("maxmemory", "1")
                 (busy,) = world.ask("m1", key="carol k")
@@ -355,7 +395,7 @@ class TestLosses:
                 (refused,) = world.ask("m2")
                 await world.answered(refused)
                 assert isinstance(refused.error, StoreRefused)
-        await link.close()
+        await way.close()
 
 
 async def proxy_holds(proxy: Proxy) -> None:

@@ -1,5 +1,6 @@
 """A user's durable messages, as the router asks for them."""
 
+import time
 from typing import Any
 
 import pytest
@@ -10,9 +11,9 @@ from router.errors import StoreRefused, Unavailable
 from router.keys import Keys
 from router.model import START, Offset, Session, SessionId, UserId
 from router.settings import MailboxSettings, RegistrySettings
-from router.store.link import Link
 from router.store.mailbox import Deposit, Mailbox, Resumed, parse_deposit, parse_newest
 from router.store.registry import Registry
+from router.store.store import Store
 from tests.support.proxy import Fault, Proxy
 
 ALICE, BOB = UserId("alice"), UserId("bob")
@@ -25,11 +26,11 @@ def message(id: str = "m1", data: bytes = b'"x"', origin: str = "carol") -> Stor
 class Box:
     """A mailbox on a real store, and what lies in it."""
 
-    def __init__(self, link: Link, keys: Keys, redis: "Redis", **settings: Any) -> None:
-        self.link = link
+    def __init__(self, store: Store, keys: Keys, redis: "Redis", **settings: Any) -> None:
+        self.store = store
         self.keys = keys
         self.redis = redis
-        self.mailbox = Mailbox(link, keys, MailboxSettings(**settings))
+        self.mailbox = Mailbox(store, keys, MailboxSettings(**settings))
 
     async def look_up(
         self,
@@ -43,7 +44,7 @@ class Box:
         command = self.mailbox.pack_lookup(
             user, told or message(), durable=durable, key=key, again=again
         )
-        return parse_deposit((await self.link.call(command))[:-1])
+        return parse_deposit((await self.store.call(command))[:-1])
 
     async def put(self, id: str, **how: Any) -> Offset:
         deposit = await self.look_up(message(id), **how)
@@ -51,12 +52,12 @@ class Box:
         return deposit.offset
 
     async def acknowledge(self, device: str, offset: Offset) -> None:
-        await self.link.call(self.mailbox.pack_ack(ALICE, device, offset))
+        await self.store.call(self.mailbox.pack_ack(ALICE, device, offset))
 
 
 @pytest.fixture
-def box(plain_link: Link, keys: Keys, redis: Redis) -> Box:
-    return Box(plain_link, keys, redis)
+def box(plain_store: Store, keys: Keys, redis: Redis) -> Box:
+    return Box(plain_store, keys, redis)
 
 
 # ---- storing ------------------------------------------------------------------------------------
@@ -92,9 +93,9 @@ async def test_another_message_with_the_same_key_learns_the_firsts_id(box: Box) 
 
 async def test_a_released_key_may_be_used_again_but_only_by_its_own_message(box: Box) -> None:
     await box.look_up(message("m1"), key="carol k")
-    assert await box.link.call(box.mailbox.pack_release(ALICE, "carol k", "m2")) == 0
+    assert await box.store.call(box.mailbox.pack_release(ALICE, "carol k", "m2")) == 0
     assert (await box.look_up(message("m2"), key="carol k")).first == "m1"
-    assert await box.link.call(box.mailbox.pack_release(ALICE, "carol k", "m1")) == 1
+    assert await box.store.call(box.mailbox.pack_release(ALICE, "carol k", "m1")) == 1
     assert (await box.look_up(message("m2"), key="carol k")).offset is not None
 
 
@@ -116,9 +117,9 @@ async def test_a_senders_name_and_an_id_are_never_taken_for_anothers(
 
 
 async def test_a_full_mailbox_says_how_full_it_is(
-    plain_link: Link, keys: Keys, redis: Redis
+    plain_store: Store, keys: Keys, redis: Redis
 ) -> None:
-    box = Box(plain_link, keys, redis, max_length=2)
+    box = Box(plain_store, keys, redis, max_length=2)
     for number in range(2):
         await box.put(f"m{number}")
     found: Any = redis.xrange(keys.mail(ALICE))
@@ -127,8 +128,8 @@ async def test_a_full_mailbox_says_how_full_it_is(
     assert deposit == Deposit(full=f"the mailbox holds 2 messages of {size} bytes")
 
 
-async def test_a_mailbox_is_bounded_in_bytes(plain_link: Link, keys: Keys, redis: Redis) -> None:
-    box = Box(plain_link, keys, redis, max_bytes=16 * 1024)
+async def test_a_mailbox_is_bounded_in_bytes(plain_store: Store, keys: Keys, redis: Redis) -> None:
+    box = Box(plain_store, keys, redis, max_bytes=16 * 1024)
     for number in range(3):
         assert (await box.look_up(message(f"m{number}", b"x" * 5_000))).offset
     assert (await box.look_up(message("m3", b"x" * 5_000))).full
@@ -136,9 +137,9 @@ async def test_a_mailbox_is_bounded_in_bytes(plain_link: Link, keys: Keys, redis
 
 
 async def test_the_time_limits_are_those_of_the_settings(
-    plain_link: Link, keys: Keys, redis: Redis
+    plain_store: Store, keys: Keys, redis: Redis
 ) -> None:
-    box = Box(plain_link, keys, redis, ttl_s=60.0, key_ttl_s=30.0)
+    box = Box(plain_store, keys, redis, ttl_s=60.0, key_ttl_s=30.0)
     await box.look_up(key="carol k")
     assert 30_000 < int(redis.pttl(keys.mail(ALICE))) <= 60_000
     assert 0 < int(redis.pttl(keys.key(ALICE, "carol k"))) <= 30_000
@@ -179,7 +180,7 @@ async def test_an_entry_that_is_not_ours_has_a_place_and_no_message(box: Box) ->
 
 async def test_devices_are_told_where_they_go_on_in_the_order_asked(box: Box) -> None:
     first, second = await box.put("m1"), await box.put("m2")
-    box.redis.hset(box.keys.cursors(ALICE), "phone", "0-0 1795419635120")
+    box.redis.hset(box.keys.cursors(ALICE), "phone", f"0-0 {time.time_ns() // 1_000_000}")
     await box.acknowledge("web", first)
     asked = [(ALICE, "web", None), (BOB, "web", None), (ALICE, "tv", second), (ALICE, "new", None)]
     assert await box.mailbox.resume(asked) == [
@@ -201,7 +202,7 @@ async def test_the_start_may_be_asked_for(box: Box) -> None:
 
 
 async def test_registering_says_how_far_the_mailbox_goes(box: Box) -> None:
-    registry = Registry(box.link, box.keys, RegistrySettings())
+    registry = Registry(box.store, box.keys, RegistrySettings())
     session = Session(SessionId("s1"), "n1.aa", "web", "", 1.0)  # type: ignore[arg-type]
     box.redis.set(box.keys.open(session.endpoint), b"1")
     newest = await box.put("m1")
@@ -220,9 +221,9 @@ def test_offsets_are_read_as_numbers() -> None:
 
 
 async def test_reading_while_the_store_goes_away_says_so(
-    shaky_link: Link, proxy: Proxy, keys: Keys, redis: Redis
+    shaky_store: Store, proxy: Proxy, keys: Keys, redis: Redis
 ) -> None:
-    box = Box(shaky_link, keys, redis)
+    box = Box(shaky_store, keys, redis)
     proxy.when(b"XRANGE", Fault.LOSE_REPLY)
     with pytest.raises(Unavailable):
         await box.mailbox.read(ALICE, START, 10)

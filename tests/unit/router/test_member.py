@@ -154,7 +154,7 @@ class TestJoining:
         with pytest.raises(Unavailable):
             await shaky_member.join("me")
         assert shaky_member.endpoint.id is None
-        await eventually(lambda: shaky_member.link.up)
+        await eventually(lambda: shaky_member.store.up)
         endpoint = await shaky_member.join("me")
         assert shaky_member.endpoint.id == endpoint
 
@@ -181,7 +181,7 @@ class TestJoining:
             with pytest.raises(Unavailable):
                 await member.join("me")
             await proxy.accept()
-            await eventually(lambda: member.link.up)
+            await eventually(lambda: member.store.up)
             endpoint = await member.join("me")
             redis.rpush(member.keys.inbox(endpoint), encode(message()))
             await eventually(lambda: member.counts.received == 1)

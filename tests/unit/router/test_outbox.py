@@ -14,8 +14,9 @@ from router.settings import RedisSettings
 from router.store import scripts
 from router.store.connect import Connector
 from router.store.inbox import MAX_PUSH, Room
-from router.store.link import Link
-from router.store.resp import pack
+from router.store.modes import make_store
+from router.store.resp import Command, keyless
+from router.store.store import Store
 from router.transport import outbox as outbox_module
 from router.transport.outbox import Outbox, Push
 from tests.support.proxy import Fault, Proxy
@@ -30,17 +31,17 @@ TRYAGAIN = "TRYAGAIN Multiple keys request during rehashing of slot"
 
 
 @pytest.fixture
-async def link(shaky: Connector, logs: StrictLogs) -> AsyncIterator[Link]:
+async def way(shaky: Connector, logs: StrictLogs) -> AsyncIterator[Store]:
     logs.expect("store connection lost")
-    found = Link(shaky, "outbox")
+    found = make_store(shaky, "outbox")
     await found.open()
     yield found
     await found.close()
 
 
 @pytest.fixture
-def outbox(link: Link, keys: Keys) -> Outbox:
-    return Outbox(link, keys, room(10_000), limit=50_000)
+def outbox(way: Store, keys: Keys) -> Outbox:
+    return Outbox(way, keys, room(10_000), limit=50_000)
 
 
 @pytest.fixture(autouse=True)
@@ -205,10 +206,10 @@ class TestPushing:
         assert inbox(redis, keys, N1) == [b"a", b"b"]
 
     async def test_what_is_told_lies_in_the_inbox_too(
-        self, outbox: Outbox, link: Link, redis: Redis, keys: Keys
+        self, outbox: Outbox, way: Store, redis: Redis, keys: Keys
     ) -> None:
         assert outbox.tell(N1, b"a")
-        assert await link.command("PING") == b"PONG"
+        assert await way.call(keyless("PING")) == b"PONG"
         assert inbox(redis, keys, N1) == [b"a"]
 
 
@@ -222,9 +223,9 @@ class TestRefusals:
         assert redis.exists(keys.inbox(N1)) == 0
 
     async def test_a_full_inbox_takes_none_of_a_push(
-        self, link: Link, keys: Keys, redis: Redis, results: Results
+        self, way: Store, keys: Keys, redis: Redis, results: Results
     ) -> None:
-        outbox = Outbox(link, keys, room(3), limit=100)
+        outbox = Outbox(way, keys, room(3), limit=100)
         for number in range(4):
             outbox.push(N1, b"x", results, number)
         await eventually(lambda: len(results.all) == 4)
@@ -232,9 +233,9 @@ class TestRefusals:
         assert redis.exists(keys.inbox(N1)) == 0
 
     async def test_an_inbox_that_weighs_too_much_takes_none_of_a_push(
-        self, link: Link, keys: Keys, redis: Redis, results: Results
+        self, way: Store, keys: Keys, redis: Redis, results: Results
     ) -> None:
-        outbox = Outbox(link, keys, Room(1_000, max_bytes=100_000, unweighed=2), limit=100)
+        outbox = Outbox(way, keys, Room(1_000, max_bytes=100_000, unweighed=2), limit=100)
         for number in range(4):
             outbox.push(N1, bytes(60_000), results, number)
             await eventually(lambda: len(results.all) == number + 1)  # noqa: B023
@@ -242,9 +243,9 @@ class TestRefusals:
         assert redis.llen(keys.inbox(N1)) == 2
 
     async def test_a_full_outbox_says_so_at_once_and_has_room_again_later(
-        self, link: Link, keys: Keys, results: Results
+        self, way: Store, keys: Keys, results: Results
     ) -> None:
-        outbox = Outbox(link, keys, room(100), limit=3)
+        outbox = Outbox(way, keys, room(100), limit=3)
         for number in range(5):
             outbox.push(N1, b"x", results, number)
         assert results.all == [(3, Push.FULL), (4, Push.FULL)]
@@ -265,16 +266,16 @@ class TestRefusals:
     ) -> None:
         with plain_client(own_server.url) as client:
             client.set(keys.open(N1), b"1")
-            link = Link(Connector(own_server.url, hasty), "outbox")
-            await link.open()
-            outbox = Outbox(link, keys, room(10), limit=10)
+            way = make_store(Connector(own_server.url, hasty), "outbox")
+            await way.open()
+            outbox = Outbox(way, keys, room(10), limit=10)
             client.config_set("maxmemory", "1")
             failures: list[SwitchboardError] = []
             assert await outbox.post(N1, b"a", failures) is Push.FULL
             assert "the store is full: OOM" in str(failures[0])
             client.config_set("maxmemory", "0")
             assert await outbox.post(N1, b"a") is Push.PUSHED
-            await link.close()
+            await way.close()
 
 
 class TestForgottenScripts:
@@ -299,25 +300,25 @@ class TestForgottenScripts:
         assert inbox(redis, keys, N1) == [str(number).encode() for number in range(40)]
 
     async def test_a_store_that_keeps_no_scripts_is_an_error_and_not_a_loop(
-        self, link: Link, keys: Keys, monkeypatch: pytest.MonkeyPatch
+        self, way: Store, keys: Keys, monkeypatch: pytest.MonkeyPatch, impatient: None
     ) -> None:
-        def packed(*_: object, **__: object) -> bytes:
-            return pack("EVALSHA", "0" * 40, 0)
+        def packed(*_: object, **__: object) -> Command:
+            return keyless("EVALSHA", "0" * 40, 0)
 
         monkeypatch.setattr(outbox_module, "pack_push", packed)
-        outbox = Outbox(link, keys, room(10), limit=10)
+        outbox = Outbox(way, keys, room(10), limit=10)
         assert await outbox.post(N1, b"a") is Push.REFUSED
         assert "NOSCRIPT" in str(outbox.error)
 
     async def test_what_is_told_without_a_reply_brings_its_script_along_now_and_then(
-        self, outbox: Outbox, link: Link, redis: Redis, keys: Keys
+        self, outbox: Outbox, way: Store, redis: Redis, keys: Keys
     ) -> None:
         outbox.tell(N2, b"before")
         redis.script_flush()
 
         async def told() -> bool:
             outbox.tell(N1, b"a")
-            await link.command("PING")
+            await way.call(keyless("PING"))
             return bool(inbox(redis, keys, N1))
 
         await eventually(told)
@@ -333,20 +334,20 @@ class TestForgottenScripts:
 
 
 class TestPassingErrors:
-    async def test_a_push_that_the_store_takes_in_a_moment_goes_again_once(
+    async def test_a_push_that_the_store_takes_in_a_moment_goes_again(
         self, outbox: Outbox, redis: Redis, keys: Keys, proxy: Proxy, results: Results
     ) -> None:
-        proxy.answer(PUSH_SHA, TRYAGAIN)
+        proxy.answer(PUSH_SHA, TRYAGAIN, times=3)
         outbox.push(N1, b"a", results, 1)
         outbox.push(N2, b"b", results, 2)
         await eventually(lambda: len(results.all) == 2)
         assert results.kinds == {Push.PUSHED}
         assert (inbox(redis, keys, N1), inbox(redis, keys, N2)) == ([b"a"], [b"b"])
 
-    async def test_one_that_it_does_not_take_either_is_an_error(
-        self, outbox: Outbox, redis: Redis, keys: Keys, proxy: Proxy
+    async def test_one_that_it_does_not_take_in_time_is_an_error(
+        self, outbox: Outbox, redis: Redis, keys: Keys, proxy: Proxy, impatient: None
     ) -> None:
-        proxy.answer(PUSH_SHA, TRYAGAIN, times=2)
+        proxy.answer(PUSH_SHA, TRYAGAIN, times=-1)
         failures: list[SwitchboardError] = []
         assert await outbox.post(N1, b"a", failures) is Push.REFUSED
         assert [type(failure) for failure in failures] == [Unavailable]
@@ -366,9 +367,9 @@ class TestWhy:
         assert failures == []
 
     async def test_a_full_inbox_and_a_full_outbox_are_told_apart(
-        self, link: Link, keys: Keys, redis: Redis
+        self, way: Store, keys: Keys, redis: Redis
     ) -> None:
-        outbox = Outbox(link, keys, room(1), limit=1)
+        outbox = Outbox(way, keys, room(1), limit=1)
         failures: list[SwitchboardError] = []
         waits = outbox.post(N1, b"a", failures)
         assert await outbox.post(N1, b"b", failures) is Push.FULL
@@ -378,14 +379,14 @@ class TestWhy:
         assert "the inbox of n1.aa is full" in str(failures.pop())
 
     async def test_a_lost_push_and_one_that_was_never_sent_are_told_apart(
-        self, outbox: Outbox, proxy: Proxy, link: Link
+        self, outbox: Outbox, proxy: Proxy, way: Store
     ) -> None:
         failures: list[SwitchboardError] = []
         proxy.when(PUSH_SHA, Fault.LOSE_REPLY)
         await outbox.post(N1, b"a", failures)
         assert "may have run" in str(failures.pop())
         await proxy.refuse()
-        await eventually(lambda: not link.up)
+        await eventually(lambda: not way.up)
         await outbox.post(N1, b"a", failures)
         assert "down" in str(failures.pop())
 
@@ -399,11 +400,11 @@ class TestLosses:
         assert inbox(redis, keys, N1) == [b"a"]
 
     async def test_a_lost_push_says_so_too_and_is_not_repeated_here(
-        self, outbox: Outbox, redis: Redis, keys: Keys, proxy: Proxy, link: Link
+        self, outbox: Outbox, redis: Redis, keys: Keys, proxy: Proxy, way: Store
     ) -> None:
         proxy.when(PUSH_SHA, Fault.LOSE_COMMAND)
         assert await outbox.post(N1, b"a") is Push.LOST
-        await eventually(lambda: link.up)
+        await eventually(lambda: way.up)
         assert redis.exists(keys.inbox(N1)) == 0
 
     async def test_what_had_not_left_when_the_connection_went_is_unsent(
@@ -418,10 +419,10 @@ class TestLosses:
         assert results.all == [("first", Push.LOST), ("second", Push.UNSENT)]
 
     async def test_while_the_store_is_away_everything_is_unsent_at_once(
-        self, outbox: Outbox, proxy: Proxy, link: Link, results: Results
+        self, outbox: Outbox, proxy: Proxy, way: Store, results: Results
     ) -> None:
         await proxy.refuse()
-        await eventually(lambda: not link.up)
+        await eventually(lambda: not way.up)
         outbox.push(N1, b"a", results, 1)
         outbox.push(N2, b"b", results, 2)
         await rounds()
@@ -429,7 +430,7 @@ class TestLosses:
         assert not outbox.tell(N1, b"c")
 
     async def test_who_tries_again_at_once_hears_the_same(
-        self, outbox: Outbox, proxy: Proxy, link: Link, results: Results
+        self, outbox: Outbox, proxy: Proxy, way: Store, results: Results
     ) -> None:
         def again(arg: Any, result: Push) -> None:
             results(arg, result)
@@ -437,16 +438,16 @@ class TestLosses:
                 outbox.push(N1, b"a", again, arg + 1)
 
         await proxy.refuse()
-        await eventually(lambda: not link.up)
+        await eventually(lambda: not way.up)
         outbox.push(N1, b"a", again, 1)
-        await rounds()
+        await eventually(lambda: len(results.all) == 3)
         assert results.all == [(1, Push.UNSENT), (2, Push.UNSENT), (3, Push.UNSENT)]
 
     async def test_a_large_backlog_is_unsent_in_one_go(
-        self, outbox: Outbox, proxy: Proxy, link: Link, results: Results
+        self, outbox: Outbox, proxy: Proxy, way: Store, results: Results
     ) -> None:
         await proxy.refuse()
-        await eventually(lambda: not link.up)
+        await eventually(lambda: not way.up)
         large = bytes(700_000)  # one push each: many flushes, were there a store
         for number in range(3_000):
             outbox.push(N1, large, results, number)
@@ -467,22 +468,22 @@ class TestLosses:
         assert {result for _, result in results.all[1:]} == {Push.UNSENT}
 
     async def test_it_goes_on_when_the_store_is_back(
-        self, outbox: Outbox, redis: Redis, keys: Keys, proxy: Proxy, link: Link
+        self, outbox: Outbox, redis: Redis, keys: Keys, proxy: Proxy, way: Store
     ) -> None:
         await proxy.refuse()
-        await eventually(lambda: not link.up)
+        await eventually(lambda: not way.up)
         assert await outbox.post(N1, b"a") is Push.UNSENT
         await proxy.accept()
-        await eventually(lambda: link.up)
+        await eventually(lambda: way.up)
         assert await outbox.post(N1, b"b") is Push.PUSHED
         assert inbox(redis, keys, N1) == [b"b"]
 
     async def test_what_was_lost_or_unsent_no_longer_takes_up_room(
-        self, link: Link, keys: Keys, proxy: Proxy
+        self, way: Store, keys: Keys, proxy: Proxy
     ) -> None:
-        outbox = Outbox(link, keys, room(100), limit=2)
+        outbox = Outbox(way, keys, room(100), limit=2)
         proxy.when(PUSH_SHA, Fault.LOSE_REPLY)
         assert {await f for f in [outbox.post(N1, b"a"), outbox.post(N1, b"b")]} == {Push.LOST}
-        await eventually(lambda: link.up)
+        await eventually(lambda: way.up)
         assert {await f for f in [outbox.post(N1, b"a"), outbox.post(N1, b"b")]} == {Push.PUSHED}
         assert await outbox.post(N1, b"c") is Push.PUSHED

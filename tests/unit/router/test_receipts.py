@@ -11,7 +11,8 @@ from router.codec import MAX_RECEIPT_ITEMS, Answer, ReceiptEnvelope, decode_enve
 from router.keys import Keys
 from router.model import EndpointId
 from router.receipts import Receipts
-from router.store.link import Link
+from router.store.resp import keyless
+from router.store.store import Store
 from router.transport.outbox import Outbox
 from tests.support.proxy import Proxy
 from tests.support.rooms import room
@@ -41,8 +42,8 @@ def opened(redis: Redis, keys: Keys) -> None:
 
 
 @pytest.fixture
-def receipts(plain_link: Link, keys: Keys, local: Local) -> Receipts:
-    found = Receipts(Outbox(plain_link, keys, room(10), 10), local)
+def receipts(plain_store: Store, keys: Keys, local: Local) -> Receipts:
+    found = Receipts(Outbox(plain_store, keys, room(10), 10), local)
     found.own = ME
     return found
 
@@ -101,7 +102,7 @@ async def test_very_many_answers_are_parted(receipts: Receipts, redis: Redis, ke
 
 
 async def test_a_sender_that_is_gone_or_full_is_no_trouble(
-    receipts: Receipts, plain_link: Link, redis: Redis, keys: Keys
+    receipts: Receipts, plain_store: Store, redis: Redis, keys: Keys
 ) -> None:
     redis.delete(keys.open(BOB))
     redis.rpush(keys.inbox(EVE), *"0123456789")
@@ -109,20 +110,20 @@ async def test_a_sender_that_is_gone_or_full_is_no_trouble(
     receipts.add(EVE, 1, Answer.WRITTEN, 1)
     await rounds()
     # Nothing was answered, and the next command's reply is its own.
-    assert await plain_link.command("PING") == b"PONG"
+    assert await plain_store.call(keyless("PING")) == b"PONG"
     assert redis.exists(keys.inbox(BOB)) == 0
     assert redis.llen(keys.inbox(EVE)) == 10
 
 
 class TestWhileTheStoreIsAway:
     @pytest.fixture
-    async def away(self, shaky_link: Link, keys: Keys, local: Local, proxy: Proxy) -> Receipts:
+    async def away(self, shaky_store: Store, keys: Keys, local: Local, proxy: Proxy) -> Receipts:
         await proxy.refuse()
-        await eventually(lambda: not shaky_link.up)
-        return Receipts(Outbox(shaky_link, keys, room(10), 10), local)
+        await eventually(lambda: not shaky_store.up)
+        return Receipts(Outbox(shaky_store, keys, room(10), 10), local)
 
     async def test_they_are_held_and_sent_when_it_is_back(
-        self, away: Receipts, shaky_link: Link, proxy: Proxy, redis: Redis, keys: Keys
+        self, away: Receipts, shaky_store: Store, proxy: Proxy, redis: Redis, keys: Keys
     ) -> None:
         away.add(BOB, 1, Answer.WRITTEN, 1)
         await rounds()
@@ -131,7 +132,7 @@ class TestWhileTheStoreIsAway:
         await rounds()
         away.store_is_back()  # for less than a moment
         await proxy.accept()
-        await eventually(lambda: shaky_link.up)
+        await eventually(lambda: shaky_store.up)
         away.store_is_back()
         away.store_is_back()
         await eventually(lambda: answers_to(redis, keys, EVE) == [[1, Answer.WRITTEN, 1]])
@@ -141,7 +142,7 @@ class TestWhileTheStoreIsAway:
     async def test_what_nobody_waits_for_by_then_is_given_up(
         self,
         away: Receipts,
-        shaky_link: Link,
+        shaky_store: Store,
         proxy: Proxy,
         redis: Redis,
         keys: Keys,
@@ -151,16 +152,16 @@ class TestWhileTheStoreIsAway:
         away.add(BOB, 1, Answer.WRITTEN, 1)
         await rounds()
         await proxy.accept()
-        await eventually(lambda: shaky_link.up)
+        await eventually(lambda: shaky_store.up)
         away.store_is_back()
-        await shaky_link.command("PING")
+        await shaky_store.call(keyless("PING"))
         assert answers_to(redis, keys, BOB) == []
         assert away.counts.receipts_lost == 1
 
     async def test_too_many_push_the_oldest_out(
         self,
         away: Receipts,
-        shaky_link: Link,
+        shaky_store: Store,
         proxy: Proxy,
         redis: Redis,
         keys: Keys,
@@ -172,7 +173,7 @@ class TestWhileTheStoreIsAway:
             await rounds()
         assert away.counts.receipts_lost == 3
         await proxy.accept()
-        await eventually(lambda: shaky_link.up)
+        await eventually(lambda: shaky_store.up)
         away.store_is_back()
         await eventually(lambda: len(answers_to(redis, keys, BOB)) == 2)
         assert [items[0] for items in answers_to(redis, keys, BOB)] == [3, 4]

@@ -26,8 +26,8 @@ from router.receiving import Receiver
 from router.settings import InboxSettings, RegistrySettings
 from router.store import scripts
 from router.store.connect import Connector
-from router.store.link import Link
 from router.store.registry import Registry
+from router.store.store import Store
 from router.transport.outbox import Outbox
 from tests.support.proxy import Fault, Proxy
 from tests.support.rooms import room
@@ -86,16 +86,16 @@ class World:
 
     Args:
         inbox: opens the inbox's own connection.
-        link: for everything else the receiver does.
+        store: for everything else the receiver does.
         keys: key names.
         redis: for arranging and looking.
     """
 
-    def __init__(self, inbox: Connector, link: Link, keys: Keys, redis: "Redis") -> None:
+    def __init__(self, inbox: Connector, store: Store, keys: Keys, redis: "Redis") -> None:
         self.keys = keys
         self.redis = redis
-        self.registry = Registry(link, keys, RegistrySettings())
-        outbox = Outbox(link, keys, room(100), 1_000)
+        self.registry = Registry(store, keys, RegistrySettings())
+        outbox = Outbox(store, keys, room(100), 1_000)
         self.taken: list[int] = []
         self.receipts = Receipts(outbox, self.taken.extend)
         self.fenced = 0
@@ -105,7 +105,7 @@ class World:
             keys,
             InboxSettings(block_s=0.2),
             Forwarder(self.registry, outbox, counts),
-            DeadLetters(link, keys, counts),
+            DeadLetters(store, keys, counts),
             self.receipts,
             self.taken.extend,
             self._fenced,
@@ -147,10 +147,10 @@ class World:
 
 @asynccontextmanager
 async def received(
-    inbox: Connector, link: Link, keys: Keys, redis: "Redis"
+    inbox: Connector, store: Store, keys: Keys, redis: "Redis"
 ) -> AsyncIterator[World]:
     redis.mset({keys.open(endpoint): b"1" for endpoint in (ME, N2, SENDER)})
-    world = World(inbox, link, keys, redis)
+    world = World(inbox, store, keys, redis)
     await world.receiver.open(ME)
     try:
         yield world
@@ -160,29 +160,29 @@ async def received(
 
 @pytest.fixture
 async def world(
-    connector: Connector, plain_link: Link, keys: Keys, redis: Redis
+    connector: Connector, plain_store: Store, keys: Keys, redis: Redis
 ) -> AsyncIterator[World]:
-    async with received(connector, plain_link, keys, redis) as found:
+    async with received(connector, plain_store, keys, redis) as found:
         yield found
 
 
 @pytest.fixture
 async def shaky_inbox(
-    shaky: Connector, plain_link: Link, keys: Keys, redis: Redis, logs: StrictLogs
+    shaky: Connector, plain_store: Store, keys: Keys, redis: Redis, logs: StrictLogs
 ) -> AsyncIterator[World]:
     """The inbox's connection goes through the proxy, the other does not."""
     logs.expect(LOST, GIVEN_UP)
-    async with received(shaky, plain_link, keys, redis) as found:
+    async with received(shaky, plain_store, keys, redis) as found:
         yield found
 
 
 @pytest.fixture
 async def shaky_rest(
-    connector: Connector, shaky_link: Link, keys: Keys, redis: Redis, logs: StrictLogs
+    connector: Connector, shaky_store: Store, keys: Keys, redis: Redis, logs: StrictLogs
 ) -> AsyncIterator[World]:
     """All but the inbox's connection goes through the proxy."""
     logs.expect(LOST, GIVEN_UP)
-    async with received(connector, shaky_link, keys, redis) as found:
+    async with received(connector, shaky_store, keys, redis) as found:
         yield found
 
 

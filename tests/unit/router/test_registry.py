@@ -12,8 +12,9 @@ from router.errors import StoreRefused, Unavailable
 from router.keys import Keys
 from router.model import EndpointId, OnlineUser, Session, SessionId, UserId
 from router.settings import RegistrySettings
-from router.store.link import Link, ReplyLost
+from router.store.answers import ReplyLost
 from router.store.registry import Registry
+from router.store.store import Store
 from tests.support.proxy import Fault, Proxy
 
 ALICE, BOB = UserId("alice"), UserId("bob")
@@ -21,8 +22,8 @@ N1, N2, N3 = (EndpointId(name) for name in ("n1.aa", "n2.bb", "n3.cc"))
 
 
 @pytest.fixture
-def registry(plain_link: Link, keys: Keys) -> Registry:
-    return Registry(plain_link, keys, RegistrySettings())
+def registry(plain_store: Store, keys: Keys) -> Registry:
+    return Registry(plain_store, keys, RegistrySettings())
 
 
 @pytest.fixture(autouse=True)
@@ -77,9 +78,9 @@ class TestRegistering:
         assert ttl_s(redis, keys.routes(ALICE)) > 100
 
     async def test_routes_live_as_long_as_the_settings_say(
-        self, plain_link: Link, redis: Redis, keys: Keys
+        self, plain_store: Store, redis: Redis, keys: Keys
     ) -> None:
-        registry = Registry(plain_link, keys, RegistrySettings(user_ttl_s=12.5))
+        registry = Registry(plain_store, keys, RegistrySettings(user_ttl_s=12.5))
         await registry.register([(ALICE, session("s1"))])
         assert 10 < ttl_s(redis, keys.routes(ALICE)) <= 12.5
 
@@ -91,9 +92,9 @@ class TestRegistering:
         assert redis.exists(keys.users(N1)) == 0
 
     async def test_a_store_that_refuses_is_an_error(
-        self, shaky_link: Link, keys: Keys, proxy: Proxy
+        self, shaky_store: Store, keys: Keys, proxy: Proxy
     ) -> None:
-        shaky = Registry(shaky_link, keys, RegistrySettings())
+        shaky = Registry(shaky_store, keys, RegistrySettings())
         proxy.answer(b"alice", "NOPERM no")
         with pytest.raises(StoreRefused, match="NOPERM"):
             await shaky.register([(BOB, session("s1")), (ALICE, session("s2"))])
@@ -112,9 +113,9 @@ class TestRegistering:
         assert redis.get(keys.mail(ALICE)) == b"not a stream"
 
     async def test_a_lost_reply_may_be_answered_by_doing_it_again(
-        self, shaky_link: Link, keys: Keys, proxy: Proxy, registry: Registry
+        self, shaky_store: Store, keys: Keys, proxy: Proxy, registry: Registry
     ) -> None:
-        shaky = Registry(shaky_link, keys, RegistrySettings())
+        shaky = Registry(shaky_store, keys, RegistrySettings())
         proxy.when(b"alice", Fault.LOSE_REPLY)
         with pytest.raises(ReplyLost):
             await shaky.register([(ALICE, session("s1"))])
@@ -122,11 +123,11 @@ class TestRegistering:
         assert await registry.sessions(ALICE) == [session("s1")]
 
     async def test_a_store_that_is_away_is_unavailable(
-        self, shaky_link: Link, keys: Keys, proxy: Proxy
+        self, shaky_store: Store, keys: Keys, proxy: Proxy
     ) -> None:
         await proxy.refuse()
         with pytest.raises(Unavailable):
-            await Registry(shaky_link, keys, RegistrySettings()).register([(ALICE, session("s1"))])
+            await Registry(shaky_store, keys, RegistrySettings()).register([(ALICE, session("s1"))])
 
 
 class TestUnregistering:
@@ -351,7 +352,7 @@ class TestPages:
     )
     async def test_pages_are_exact_for_any_users_prefix_and_size(
         self,
-        plain_link: Link,
+        plain_store: Store,
         keys: Keys,
         redis: Redis,
         placed: list[tuple[str, set[EndpointId]]],
@@ -360,7 +361,7 @@ class TestPages:
     ) -> None:
         redis.delete(*(redis.keys(f"{keys.prefix}:*") or [b"nothing"]))
         redis.mset({keys.open(endpoint): b"1" for endpoint in (N1, N2, N3)})
-        registry = Registry(plain_link, keys, RegistrySettings())
+        registry = Registry(plain_store, keys, RegistrySettings())
         await registry.register(
             [
                 (UserId(name), session(name, endpoint))

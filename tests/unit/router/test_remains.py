@@ -8,21 +8,21 @@ from router.keys import Keys
 from router.model import EndpointId, Session, SessionId, UserId
 from router.settings import RegistrySettings
 from router.store import remains as remains_module
-from router.store.link import Link
 from router.store.registry import Registry
 from router.store.remains import TOKEN_TTL_MS, Remains, Salvage
+from router.store.store import Store
 
 DEAD, ALIVE = EndpointId("n1.aa"), EndpointId("n2.bb")
 
 
 @pytest.fixture
-def registry(plain_link: Link, keys: Keys) -> Registry:
-    return Registry(plain_link, keys, RegistrySettings())
+def registry(plain_store: Store, keys: Keys) -> Registry:
+    return Registry(plain_store, keys, RegistrySettings())
 
 
 @pytest.fixture
-def remains(plain_link: Link, keys: Keys, registry: Registry) -> Remains:
-    return Remains(plain_link, keys, registry)
+def remains(plain_store: Store, keys: Keys, registry: Registry) -> Remains:
+    return Remains(plain_store, keys, registry)
 
 
 @pytest.fixture(autouse=True)

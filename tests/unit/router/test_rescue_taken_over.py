@@ -93,9 +93,9 @@ async def test_whoever_dies_at_whatever_step_is_followed_by_another(
         # What the first had sent on may come twice, since it was not removed; nothing comes more.
         assert set(got) == {"a1", "a2"}, step
         assert max(Counter(got).values()) <= 2, step
-    # fence, read, 3 look-ups, 2 pushes, removal, read, users, their routes, token, users,
-    # bury, take off the list
-    assert step == 16
+    # fence, read, 3 look-ups, 2 pushes, removal, read, users, their routes, their names, token,
+    # users, bury, take off the list
+    assert step == 17
 
 
 async def test_one_whose_token_ended_on_the_way_undoes_nothing(

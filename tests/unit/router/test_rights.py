@@ -18,14 +18,19 @@ from router.settings import RedisSettings
 from router.store import scripts
 from router.store.connect import Connector
 from router.store.embedded import EmbeddedServer
-from router.store.link import Link
+from router.store.modes import make_store
 from router.store.rights import COMMANDS, USER, acl_line, rights, rights_probe
+from router.store.store import Store
 from tests.support.cluster import Cluster
 from tests.support.valkey import Program, ValkeyServer, admins, plain_client, programs
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 FILE: Final = ROOT / "deploy" / "redis" / "users.acl"
-FAMILIES: Final = {"acl", "client", "config", "memory", "object", "script", "xinfo"}
+SENDING: Final = {"pack", "keyed", "keyless", "command", "query", "execute_command"}
+OF_ONE_SERVER: Final = {"query"}
+FAMILIES: Final = {"acl", "client", "cluster", "config", "memory", "object", "script", "xinfo"}
+# What Sentinels are asked is no command of a store.
+SENTINELS: Final = "sentinel"
 # What asks the private server who it is, and ends it, is its owner, and no user of the store.
 OWNERS: Final = {"router/store/server_probe.py"}
 
@@ -45,8 +50,9 @@ def called(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Call):
             name = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
             words = [a.value if isinstance(a, ast.Constant) else None for a in node.args]
-            command = named(words) if name in ("pack", "command", "execute_command") else None
-            if command:
+            words = words[name in OF_ONE_SERVER :]  # the first one says which
+            command = named(words) if name in SENDING else None
+            if command and not command.startswith(SENTINELS):
                 yield command
 
 
@@ -65,9 +71,7 @@ def in_use() -> set[str]:
 
 def probed() -> set[str]:
     """Return the commands of the probe."""
-    data, count = rights_probe(Keys())
-    words = re.findall(rb"\*\d+\r\n\$\d+\r\n([^\r]+)\r\n(?:\$\d+\r\n([^\r]*))?", data)
-    assert len(words) == count
+    words = [command.packed.split(b"\r\n")[2:5:2] for command in rights_probe(Keys())]
     return {named([word.decode() for word in pair]) or "" for pair in words}
 
 
@@ -79,7 +83,9 @@ def test_what_is_allowed_is_what_is_used() -> None:
 def test_what_is_not_probed_is_used_by_the_set_up_or_changes_a_connection() -> None:
     at_once = {"info", "script|load", "client|setname", "evalsha"}
     changing = {"client|tracking", "subscribe", "unsubscribe"}
-    assert set(COMMANDS) - probed() == at_once | changing | {"ping"}
+    # What only a Cluster, a replica or Sentinels have us say.
+    several = {"asking", "cluster|slots", "role", "wait"}
+    assert set(COMMANDS) - probed() == at_once | changing | several | {"ping"}
     assert probed() <= set(COMMANDS)
 
 
@@ -167,16 +173,15 @@ def test_it_can_do_nothing_else(guarded: ValkeyServer) -> None:
 
 class TestTheProbe:
     @pytest.fixture
-    def link(self, connector: Connector) -> Link:
-        return Link(connector, "probe")
+    def way(self, connector: Connector) -> Store:
+        return make_store(connector, "probe")
 
     async def test_it_is_harmless_and_leaves_nothing(
-        self, link: Link, keys: Keys, redis: Redis
+        self, way: Store, keys: Keys, redis: Redis
     ) -> None:
-        await link.open()
-        data, count = rights_probe(keys)
-        replies = await link.ask(data, count)
-        await link.close()
+        await way.open()
+        replies = await way.ask(rights_probe(keys))
+        await way.close()
         assert not [reply for reply in replies if isinstance(reply, ReplyError)]
         assert redis.keys(f"{keys.prefix}:*") == []
 
@@ -191,11 +196,10 @@ class TestTheProbe:
         ask("ACL", "SETUSER", keys.prefix, *rules)
         try:
             url = f"redis://{keys.prefix}:pw@127.0.0.1:{store.address.port}"
-            link = Link(Connector(url, RedisSettings()), "probe")
-            await link.open()
-            data, count = rights_probe(keys)
-            replies = await link.ask(data, count)
-            await link.close()
+            way = make_store(Connector(url, RedisSettings()), "probe")
+            await way.open()
+            replies = await way.ask(rights_probe(keys))
+            await way.close()
         finally:
             ask("ACL", "DELUSER", keys.prefix)
         refused = [str(reply) for reply in replies if isinstance(reply, ReplyError)]

@@ -14,10 +14,11 @@ from router.model import Confirm, EndpointId, Outcome, Session, SessionId, UserI
 from router.settings import MailboxSettings, RegistrySettings
 from router.store import scripts
 from router.store.connect import Connector
-from router.store.link import Link
 from router.store.mailbox import Mailbox
 from router.store.registry import Registry
+from router.store.resp import Command
 from router.store.routes import Question, RouteTable
+from router.store.store import Store
 from router.transport import lookups as lookups_module
 from router.transport.base import Delivery
 from router.transport.outbox import Outbox
@@ -38,22 +39,22 @@ class World:
     """A transport on a real store, and what it has said of each delivery.
 
     Args:
-        link: for pushes and detours.
+        store: for pushes and detours.
         look_ups: opens the connection of the look-ups.
         keys: key names.
         redis: for arranging and looking.
     """
 
-    def __init__(self, link: Link, look_ups: Connector, keys: Keys, redis: "Redis") -> None:
+    def __init__(self, store: Store, look_ups: Connector, keys: Keys, redis: "Redis") -> None:
         self.keys = keys
         self.redis = redis
         settings = RegistrySettings()
-        self.registry = Registry(link, keys, settings)
+        self.registry = Registry(store, keys, settings)
         self.routes = RouteTable(look_ups, keys, settings)
-        outbox = Outbox(link, keys, room(INBOX_LENGTH), 50_000)
-        self.mailbox = Mailbox(link, keys, MailboxSettings())
+        outbox = Outbox(store, keys, room(INBOX_LENGTH), 50_000)
+        self.mailbox = Mailbox(store, keys, MailboxSettings())
         self.transport = RoutedTransport(
-            link, self.routes, self.registry, self.mailbox, outbox, self._changed
+            store, self.routes, self.registry, self.mailbox, outbox, self._changed
         )
         self.settled: list[Delivery] = []
         self._refs = 0
@@ -116,10 +117,10 @@ class World:
 
 @asynccontextmanager
 async def opened(
-    link: Link, look_ups: Connector, keys: Keys, redis: "Redis"
+    store: Store, look_ups: Connector, keys: Keys, redis: "Redis"
 ) -> AsyncIterator[World]:
     redis.mset({keys.open(endpoint): b"1" for endpoint in (N1, N2, N3)})
-    world = World(link, look_ups, keys, redis)
+    world = World(store, look_ups, keys, redis)
     await world.transport.open()
     try:
         yield world
@@ -129,28 +130,28 @@ async def opened(
 
 @pytest.fixture
 async def world(
-    plain_link: Link, connector: Connector, keys: Keys, redis: Redis
+    plain_store: Store, connector: Connector, keys: Keys, redis: Redis
 ) -> AsyncIterator[World]:
-    async with opened(plain_link, connector, keys, redis) as found:
+    async with opened(plain_store, connector, keys, redis) as found:
         yield found
 
 
 @pytest.fixture
 async def shaky_pushes(
-    shaky_link: Link, connector: Connector, keys: Keys, redis: Redis
+    shaky_store: Store, connector: Connector, keys: Keys, redis: Redis
 ) -> AsyncIterator[World]:
     """Pushes and detours go through the proxy, look-ups do not."""
-    async with opened(shaky_link, connector, keys, redis) as found:
+    async with opened(shaky_store, connector, keys, redis) as found:
         yield found
 
 
 @pytest.fixture
 async def shaky_look_ups(
-    plain_link: Link, shaky: Connector, keys: Keys, redis: Redis, logs: StrictLogs
+    plain_store: Store, shaky: Connector, keys: Keys, redis: Redis, logs: StrictLogs
 ) -> AsyncIterator[World]:
     """Look-ups go through the proxy, nothing else does."""
     logs.expect("store connection lost")
-    async with opened(plain_link, shaky, keys, redis) as found:
+    async with opened(plain_store, shaky, keys, redis) as found:
         yield found
 
 
@@ -226,9 +227,9 @@ class TestOrder:
         asked: list[Sequence[Question]] = []
         look_up = world.routes.look_up
 
-        def counted(questions: Sequence[Question], done: Any) -> None:
+        def counted(questions: Sequence[Question], done: Any, replicas: int = 0) -> None:
             asked.append(questions)
-            look_up(questions, done)
+            look_up(questions, done, replicas)
 
         monkeypatch.setattr(world.routes, "look_up", counted)
         users = [UserId(f"user-{number}") for number in range(7)]
@@ -380,7 +381,7 @@ class TestDetours:
 
         def moved_again(
             user: UserId, endpoint: EndpointId, keep: Sequence[SessionId] = ()
-        ) -> bytes:
+        ) -> Command:
             nonlocal forgotten
             forgotten += 1
             fresh = f"n{forgotten}.dead/s"
@@ -409,21 +410,21 @@ class TestDetours:
 
 class TestStoreTrouble:
     async def test_a_push_that_was_never_sent_is_an_error(
-        self, shaky_pushes: World, proxy: Proxy, shaky_link: Link
+        self, shaky_pushes: World, proxy: Proxy, shaky_store: Store
     ) -> None:
         await shaky_pushes.come(ALICE, N1, N2)
         await shaky_pushes.warm(ALICE)
         await proxy.refuse()
-        await eventually(lambda: not shaky_link.up)
+        await eventually(lambda: not shaky_store.up)
         delivery = await shaky_pushes.send(ALICE)
         assert isinstance(delivery.error, Unavailable)
 
     async def test_a_stored_message_whose_push_was_never_sent_is_no_error(
-        self, shaky_pushes: World, proxy: Proxy, shaky_link: Link
+        self, shaky_pushes: World, proxy: Proxy, shaky_store: Store
     ) -> None:
         await shaky_pushes.come(ALICE, N1)
         await proxy.refuse()
-        await eventually(lambda: not shaky_link.up)
+        await eventually(lambda: not shaky_store.up)
         delivery = await shaky_pushes.send(ALICE, durable=True)
         assert (delivery.outcome, delivery.error) == (Outcome.UNKNOWN, None)
         assert delivery.offset is not None
@@ -468,14 +469,14 @@ class TestStoreTrouble:
 class TestLostReplies:
     @pytest.mark.parametrize("fault", [Fault.LOSE_REPLY, Fault.LOSE_COMMAND])
     async def test_the_same_envelope_goes_again_when_the_store_is_back(
-        self, shaky_pushes: World, proxy: Proxy, shaky_link: Link, fault: Fault
+        self, shaky_pushes: World, proxy: Proxy, shaky_store: Store, fault: Fault
     ) -> None:
         await shaky_pushes.come(ALICE, N1)
         proxy.when(PUSH_SHA, fault)
         [delivery] = shaky_pushes.publish(ALICE, confirm=Confirm.WRITTEN)
         await eventually(lambda: not delivery.sure)
         assert delivery.open
-        await eventually(lambda: shaky_link.up)
+        await eventually(lambda: shaky_store.up)
         shaky_pushes.transport.store_is_back()
         await eventually(lambda: delivery.unpushed == 0)
         envelopes = shaky_pushes.inbox(N1)
@@ -485,21 +486,21 @@ class TestLostReplies:
         assert delivery.verdict() is Outcome.UNKNOWN
 
     async def test_what_was_settled_meanwhile_does_not_go_again(
-        self, shaky_pushes: World, proxy: Proxy, shaky_link: Link
+        self, shaky_pushes: World, proxy: Proxy, shaky_store: Store
     ) -> None:
         await shaky_pushes.come(ALICE, N1)
         proxy.when(PUSH_SHA, Fault.LOSE_REPLY)
         [delivery] = shaky_pushes.publish(ALICE, confirm=Confirm.WRITTEN)
         await eventually(lambda: not delivery.sure)
         delivery.outcome = Outcome.WRITTEN
-        await eventually(lambda: shaky_link.up)
+        await eventually(lambda: shaky_store.up)
         shaky_pushes.transport.store_is_back()
         shaky_pushes.transport.store_is_back()
         await shaky_pushes.send(BOB)
         assert len(shaky_pushes.inbox(N1)) == 1
 
     async def test_what_was_settled_before_its_reply_was_lost_is_left_alone(
-        self, shaky_pushes: World, proxy: Proxy, shaky_link: Link
+        self, shaky_pushes: World, proxy: Proxy, shaky_store: Store
     ) -> None:
         await shaky_pushes.come(ALICE, N1)
         await shaky_pushes.warm(ALICE)
@@ -508,36 +509,61 @@ class TestLostReplies:
         await eventually(lambda: shaky_pushes.inbox(N1))
         delivery.outcome = Outcome.WRITTEN  # the receipt was quicker than the push's own reply
         await proxy.refuse()
-        await eventually(lambda: not shaky_link.up)
+        await eventually(lambda: not shaky_store.up)
         assert delivery.sure
         await proxy.accept()
-        await eventually(lambda: shaky_link.up)
+        await eventually(lambda: shaky_store.up)
         shaky_pushes.transport.store_is_back()
         await rounds(20)
         assert len(shaky_pushes.inbox(N1)) == 1
 
     async def test_a_repeat_that_finds_the_endpoint_closed_is_unknown(
-        self, shaky_pushes: World, proxy: Proxy, shaky_link: Link
+        self, shaky_pushes: World, proxy: Proxy, shaky_store: Store
     ) -> None:
         await shaky_pushes.come(ALICE, N1)
         proxy.when(PUSH_SHA, Fault.LOSE_REPLY)
         [delivery] = shaky_pushes.publish(ALICE, confirm=Confirm.WRITTEN)
         await eventually(lambda: not delivery.sure)
         shaky_pushes.close(N1)
-        await eventually(lambda: shaky_link.up)
+        await eventually(lambda: shaky_store.up)
         shaky_pushes.transport.store_is_back()
         await eventually(lambda: not delivery.open)
         assert delivery.outcome is Outcome.UNKNOWN
 
+    async def test_a_repeat_whose_store_is_not_the_one_that_is_back_waits_for_its_own(
+        self, shaky_pushes: World, proxy: Proxy, shaky_store: Store
+    ) -> None:
+        await shaky_pushes.come(ALICE, N1)
+        proxy.when(PUSH_SHA, Fault.LOSE_COMMAND)
+        [delivery] = shaky_pushes.publish(ALICE, confirm=Confirm.WRITTEN)
+        await eventually(lambda: not delivery.sure)
+        await proxy.refuse()
+        await eventually(lambda: not shaky_store.up)
+        shaky_pushes.transport.store_is_back()
+        await rounds(20)
+        assert delivery.open
+        assert shaky_pushes.inbox(N1) == []
+        await proxy.accept()
+        await eventually(lambda: shaky_store.up)
+        shaky_pushes.transport.store_is_back()
+        await eventually(lambda: delivery.unpushed == 0)
+        assert [envelope.id for envelope in shaky_pushes.inbox(N1)] == ["m"]
+
     async def test_a_repeat_that_cannot_be_sent_is_unknown_and_no_error(
-        self, shaky_pushes: World, proxy: Proxy, shaky_link: Link
+        self,
+        shaky_pushes: World,
+        proxy: Proxy,
+        shaky_store: Store,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         await shaky_pushes.come(ALICE, N1)
         proxy.when(PUSH_SHA, Fault.LOSE_REPLY)
         [delivery] = shaky_pushes.publish(ALICE, confirm=Confirm.WRITTEN)
         await eventually(lambda: not delivery.sure)
         await proxy.refuse()
-        await eventually(lambda: not shaky_link.up)
-        shaky_pushes.transport.store_is_back()  # too early, it is gone again
+        await eventually(lambda: not shaky_store.up)
+        # It goes again between the look at the store and the push.
+        monkeypatch.setattr(shaky_pushes.transport._outbox, "reaches", lambda _: True)
+        shaky_pushes.transport.store_is_back()
         await eventually(lambda: not delivery.open)
         assert (delivery.outcome, delivery.error) == (Outcome.UNKNOWN, None)

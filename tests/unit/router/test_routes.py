@@ -9,6 +9,7 @@ import pytest
 from redis import Redis
 
 from router.codec import StoredMessage
+from router.errors import Unavailable
 from router.keys import Keys
 from router.model import UserId
 from router.settings import MailboxSettings, RedisSettings, RegistrySettings
@@ -68,11 +69,14 @@ def users(redis: "Redis", keys: Keys) -> Users:
     return Users(redis, keys)
 
 
-async def look_up(table: RouteTable, *users: UserId) -> list[Routes | None] | None:
-    future: asyncio.Future[list[Found] | None] = asyncio.Future()
-    table.look_up([Question(user) for user in users], lambda found, _: future.set_result(found))
-    found = await future
-    return None if found is None else [each.routes for each in found]
+async def asked(table: RouteTable, *users: UserId) -> list[Found]:
+    future: asyncio.Future[list[Found]] = asyncio.Future()
+    table.look_up([Question(user) for user in users], future.set_result)
+    return await future
+
+
+async def look_up(table: RouteTable, *users: UserId) -> list[Routes | None]:
+    return [each.routes for each in await asked(table, *users)]
 
 
 class TestLookingUp:
@@ -84,7 +88,7 @@ class TestLookingUp:
         self, table: RouteTable, users: Users
     ) -> None:
         users.come(ALICE, "n1.aa/s1", "n1.aa/s2", "n2.bb/s3")
-        [found] = await look_up(table, ALICE) or []
+        [found] = await look_up(table, ALICE)
         assert found is not None
         assert set(found.endpoints) == {"n1.aa", "n2.bb"}
         assert (len(found.endpoints), found.sessions) == (2, 3)
@@ -349,20 +353,25 @@ class TestLosses:
     ) -> None:
         users.come(ALICE, "n1.aa/s1")
         proxy.when(b"HKEYS", Fault.LOSE_REPLY)
-        assert await look_up(shaky_table, ALICE) is None
+        [found] = await asked(shaky_table, ALICE)
+        assert (found.routes, found.lost, found.unsent) == (None, True, False)
+        assert isinstance(found.error, Unavailable)
         assert shaky_table.cached(ALICE) is None
 
     async def test_a_look_up_while_the_store_is_away_says_so_at_once(
         self, shaky_table: RouteTable, proxy: Proxy
     ) -> None:
         await proxy.refuse()
-        heard: list[Any] = []
+        heard: list[Found] = []
 
         def down() -> bool:
-            shaky_table.look_up([Question(ALICE)], lambda *told: heard.append(told))
-            return heard[-1:] == [(None, False)]
+            told = len(heard)
+            shaky_table.look_up([Question(ALICE)], heard.extend)
+            return len(heard) > told and heard[-1].unsent
 
         await eventually(down)
+        assert (heard[-1].routes, heard[-1].lost) == (None, False)
+        assert isinstance(heard[-1].error, Unavailable)
 
     async def test_closing_empties_the_cache(
         self, connector: Connector, keys: Keys, users: Users
@@ -411,9 +420,9 @@ class TestMailboxes:
     async def store(self, table: RouteTable, mailbox: Mailbox, key: str | None = None) -> Found:
         message = StoredMessage("m1", "bob", 1.0, 0, b"1")
         command = mailbox.pack_lookup(ALICE, message, durable=True, key=key, again=False)
-        future: asyncio.Future[list[Found] | None] = asyncio.Future()
-        table.look_up([Question(ALICE, command)], lambda found, _: future.set_result(found))
-        [found] = await future or []
+        future: asyncio.Future[list[Found]] = asyncio.Future()
+        table.look_up([Question(ALICE, command)], future.set_result)
+        [found] = await future
         return found
 
     async def test_a_look_up_that_stores_says_where_the_user_is_and_what_became_of_it(

@@ -4,6 +4,7 @@ import pytest
 from redis import Redis
 
 from router.store import scripts
+from router.store.connect import Connector
 from router.store.link import Link
 from router.store.scripts import Script
 
@@ -19,15 +20,19 @@ def test_no_two_scripts_share_a_name_or_a_text() -> None:
     assert len({script.sha for script in scripts.ALL}) == len(scripts.ALL)
 
 
-async def test_all_are_loaded_by_one_write(plain_link: Link, redis: Redis) -> None:
+async def test_all_are_loaded_by_one_write(connector: Connector, redis: Redis) -> None:
+    link = Link(connector, "test")
+    await link.open()
     redis.script_flush()
-    replies = await plain_link.ask(scripts.LOAD_ALL, len(scripts.ALL))
+    replies = await link.ask(scripts.LOAD_ALL, len(scripts.ALL))
+    await link.close()
     assert replies == [script.sha.encode() for script in scripts.ALL]
 
 
 async def test_a_packed_call_says_how_many_of_its_words_are_keys() -> None:
-    packed = scripts.TRIM.pack(("a", "b", "c"), 7, b"\x00")
-    words = packed.split(b"\r\n")[2::2]
+    command = scripts.TRIM.pack(("a", "b", "c"), 7, b"\x00")
+    assert command.key == "a"
+    words = command.packed.split(b"\r\n")[2::2]
     assert words == [
         b"EVALSHA",
         scripts.TRIM.sha.encode(),

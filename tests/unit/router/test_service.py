@@ -152,3 +152,33 @@ async def test_several_say_together_who_is_failing(loop: Loop, logs: StrictLogs)
     assert services.failures == 1
     await first.stop()
     await second.stop()
+
+
+async def test_several_of_one_name_are_counted_together(loop: Loop, logs: StrictLogs) -> None:
+    logs.expect(ENDED)
+    services, other = Services(), Loop()
+    running = [services.add("link", loop.run), services.add("link", other.run)]
+    services.add("another", loop.run)
+    for each in running:
+        each.start()
+    await eventually(lambda: loop.began and other.began)
+    loop.end.set()
+    other.end.set()
+    await eventually(lambda: services.restarts() == {"link": 2, "another": 0})
+    for each in running:
+        await each.stop()
+
+
+async def test_one_that_is_taken_out_is_looked_at_no_longer(loop: Loop, logs: StrictLogs) -> None:
+    logs.expect(ENDED)
+    services = Services()
+    gone, stays = services.add("gone", loop.run), services.add("stays", Loop().run)
+    gone.start()
+    await eventually(lambda: loop.began)
+    loop.end.set()
+    await eventually(lambda: services.failures == 1)
+    await gone.stop()
+    services.remove(gone)
+    assert (services.failures, services.restarts(), services.failing()) == (0, {"stays": 0}, [])
+    services.remove(stays)
+    assert services.restarts() == {}

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from router.errors import InvalidSettings
-from router.settings import Settings, is_loopback, load
+from router.settings import RedisSettings, Settings, is_loopback, load
 
 _SECRET = "a secret of the tests of 40 characters.."
 ROOT = Path(__file__).resolve().parents[3]
@@ -99,6 +99,37 @@ class TestSources:
             Settings().node.port = 1  # type: ignore[misc]
 
 
+class TestStores:
+    def test_one_server_without_replicas_is_meant_if_nothing_is_said(self) -> None:
+        settings = Settings()
+        assert (settings.redis.mode, settings.mailbox.min_replicas) == ("single", 0)
+
+    @pytest.mark.parametrize(
+        ("mode", "url"),
+        [
+            ("single", "redis://h"),
+            ("single", "redis://:secret@"),
+            ("single", "redis://u:p@[::1]:7/3"),
+            ("single", "unix://u:p,q@/run/a,b"),
+            ("single", "embedded"),
+            ("cluster", "redis://a:1"),
+            ("cluster", "rediss://u:p,q@a:1,b,10.0.0.1:2/0"),
+            ("cluster", "redis://[::1]:7,[fe80::2]/"),
+            ("cluster", "embedded"),
+            ("sentinel", "redis://u:p@a,b:26380/3"),
+            ("sentinel", "embedded"),
+        ],
+    )
+    def test_what_an_address_may_name(self, mode: str, url: str) -> None:
+        assert RedisSettings.model_validate({"mode": mode, "url": url}).url == url
+
+    def test_a_password_of_sentinels_is_not_shown(self) -> None:
+        settings = RedisSettings.model_validate({"sentinel_password": "hunter2"})
+        assert settings.sentinel_password.get_secret_value() == "hunter2"
+        assert "hunter2" not in repr(settings)
+        assert "hunter2" not in settings.model_dump_json()
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("text", "sentence"),
@@ -112,6 +143,27 @@ class TestRefusals:
                 "[redis]\nurl = 'rediss://h?ssl_cert_reqs=none'",
                 "redis.url has an option that begins with ssl_: set redis.ca_file",
             ),
+            ("[redis]\nurl = 'redis://h:1:2'", "redis.url names a server as host:port, several"),
+            ("[redis]\nurl = 'redis://a:1,b:x'\nmode = 'cluster'", "redis.url names a server"),
+            (
+                "[redis]\nurl = 'redis://a:1,b:2'",
+                'redis.url names several servers, and redis.mode = "single" takes one: name one',
+            ),
+            (
+                "[redis]\nurl = 'unix:///s'\nmode = 'cluster'",
+                'redis.mode = "cluster" needs redis:// or rediss:// in redis.url: name a server',
+            ),
+            (
+                "[redis]\nurl = 'unix:///s'\nmode = 'sentinel'",
+                'redis.mode = "sentinel" needs redis:// or rediss:// in redis.url: name a server',
+            ),
+            (
+                "[redis]\nurl = 'redis://a:1,b:2/3'\nmode = 'cluster'",
+                "redis.url names a database, and a Cluster has only number 0: leave it out",
+            ),
+            ("[redis]\nmode = 'many'", "redis.mode: should be 'single', 'sentinel' or 'cluster'"),
+            ("[mailbox]\nmin_replicas = -1", "mailbox.min_replicas: should be greater than or"),
+            ("[mailbox]\nmin_replicas = 17", "mailbox.min_replicas: should be less than or"),
             ("[redis]\nkey_file = 'k'", "redis.key_file is set without redis.certificate_file"),
             (
                 "[redis]\nurl = 'redis://h'\nca_file = 'ca.pem'",

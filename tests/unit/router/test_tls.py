@@ -12,7 +12,8 @@ import pytest
 from router.errors import InvalidSettings, SwitchboardError
 from router.settings import RedisSettings
 from router.store.connect import Connector
-from router.store.link import Link
+from router.store.modes import make_store
+from router.store.resp import keyless
 from tests.support.certificates import Authority, Pair
 from tests.support.valkey import TlsServer, debian_program
 
@@ -51,13 +52,13 @@ def good(world: World) -> Iterator[TlsServer]:
 
 async def said(url: str, **settings: Any) -> str:
     """Connect and ask; return what the user is told: "" when all is well."""
-    link = Link(Connector(url, RedisSettings(**settings)), "test")
+    way = make_store(Connector(url, RedisSettings(**settings)), "test")
     try:
-        await link.open()
+        await way.open()
     except SwitchboardError as exc:
         return str(exc)
-    assert await link.command("PING") == b"PONG"
-    await link.close()
+    assert await way.call(keyless("PING")) == b"PONG"
+    await way.close()
     return ""
 
 
@@ -70,12 +71,12 @@ async def test_a_store_whose_ca_is_known_is_talked_to(world: World, good: TlsSer
 async def test_what_is_large_comes_through_in_both_directions(
     world: World, good: TlsServer
 ) -> None:
-    link = Link(Connector(good.tls_url, RedisSettings(ca_file=str(world.ca.file))), "test")
-    await link.open()
+    way = make_store(Connector(good.tls_url, RedisSettings(ca_file=str(world.ca.file))), "test")
+    await way.open()
     value = bytes(range(256)) * 20_000
-    assert await link.command("SET", "large", value) == b"OK"
-    assert await link.command("GET", "large") == value
-    await link.close()
+    assert await way.command("SET", "large", value) == b"OK"
+    assert await way.command("GET", "large") == value
+    await way.close()
 
 
 async def test_one_of_another_ca_is_not_trusted(world: World, good: TlsServer) -> None:
@@ -134,11 +135,11 @@ async def test_files_are_read_for_each_connection(world: World) -> None:
     with world.server(world.ca.issue("asking", "localhost"), tls_auth_clients="yes") as server:
         connector = Connector(server.tls_url, RedisSettings(ca_file=str(world.ca.file), **files))
         with pytest.raises(SwitchboardError):
-            await Link(connector, "test").open()
+            await make_store(connector, "test").open()
         world.ca.issue("renewed")
-        link = Link(connector, "test")
-        await link.open()
-        await link.close()
+        way = make_store(connector, "test")
+        await way.open()
+        await way.close()
 
 
 async def test_a_plain_server_behind_rediss_is_a_sentence(world: World, good: TlsServer) -> None:
@@ -172,7 +173,7 @@ async def test_a_file_that_cannot_be_used_is_named(
     monkeypatch.chdir(world.folder)
     settings = RedisSettings(**{"ca_file": "ca.pem", **keys})
     with pytest.raises(InvalidSettings) as caught:
-        await Link(Connector(good.tls_url, settings), "test").open()
+        await make_store(Connector(good.tls_url, settings), "test").open()
     assert what in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -10,10 +10,12 @@ from redis import Redis
 
 from router.errors import Unavailable
 from router.settings import RedisSettings
+from router.store.answers import ReplyLost
 from router.store.connect import Connector
 from router.store.embedded import EmbeddedServer
-from router.store.link import Link, ReplyLost
-from router.store.resp import NO_REPLY, pack
+from router.store.modes import make_store
+from router.store.resp import NO_REPLY, keyless, pack
+from router.store.store import Store
 from tests.support.proxy import Fault, Proxy, Way, value_end
 from tests.support.valkey import plain_client
 from tests.support.waiting import eventually
@@ -43,8 +45,8 @@ async def proxy(store: EmbeddedServer) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-async def link(proxy: Proxy) -> AsyncIterator[Link]:
-    found = Link(Connector(proxy.url, RedisSettings()), "test")
+async def way(proxy: Proxy) -> AsyncIterator[Store]:
+    found = make_store(Connector(proxy.url, RedisSettings()), "test")
     await found.open()
     yield found
     await found.close()
@@ -57,12 +59,12 @@ def redis(store: EmbeddedServer) -> "Redis":
 
 @pytest.mark.parametrize(("fault", "ran"), [(Fault.LOSE_REPLY, b"1"), (Fault.LOSE_COMMAND, None)])
 async def test_what_is_lost_is_the_command_or_its_reply_and_what_came_before_is_not(
-    proxy: Proxy, link: Link, redis: Redis, prefix: str, fault: Fault, ran: bytes | None
+    proxy: Proxy, way: Store, redis: Redis, prefix: str, fault: Fault, ran: bytes | None
 ) -> None:
     sprung = proxy.when(b"INCR", fault)
-    before = asyncio.create_task(link.command("ECHO", "before"))
-    lost = asyncio.create_task(link.command("INCR", prefix))
-    after = asyncio.create_task(link.command("SET", f"{prefix}-after", 1))
+    before = asyncio.create_task(way.command("ECHO", "before"))
+    lost = asyncio.create_task(way.command("INCR", prefix))
+    after = asyncio.create_task(way.command("SET", f"{prefix}-after", 1))
     assert await before == b"before"
     for task in (lost, after):
         with pytest.raises(ReplyLost):
@@ -74,11 +76,11 @@ async def test_what_is_lost_is_the_command_or_its_reply_and_what_came_before_is_
 
 
 async def test_of_a_torn_reply_a_half_arrives(
-    proxy: Proxy, link: Link, redis: Redis, prefix: str
+    proxy: Proxy, way: Store, redis: Redis, prefix: str
 ) -> None:
     proxy.when(b"INCR", Fault.TEAR_REPLY)
-    before = asyncio.create_task(link.command("ECHO", "before"))
-    torn = asyncio.create_task(link.command("INCR", prefix))
+    before = asyncio.create_task(way.command("ECHO", "before"))
+    torn = asyncio.create_task(way.command("INCR", prefix))
     assert await before == b"before"
     with pytest.raises(ReplyLost):
         await torn
@@ -88,38 +90,38 @@ async def test_of_a_torn_reply_a_half_arrives(
 
 
 async def test_an_error_in_the_stores_place_stands_where_the_reply_would(
-    proxy: Proxy, link: Link, redis: Redis, prefix: str
+    proxy: Proxy, way: Store, redis: Redis, prefix: str
 ) -> None:
     proxy.answer(b"INCR", "BUSY with something", times=2)
     skipped = NO_REPLY + pack("INCR", prefix)  # takes the first error, and nobody hears it
     data = skipped + pack("ECHO", "a") + pack("INCR", prefix) + pack("ECHO", "b")
-    first, error, last = await link.ask(data, 3)
+    first, error, last = await way.link_of("").ask(data, 3)
     assert (first, str(error), last) == (b"a", "BUSY with something", b"b")
     assert redis.get(prefix) is None
-    assert await link.command("INCR", prefix) == 1
+    assert await way.command("INCR", prefix) == 1
     redis.delete(prefix)
     redis.close()
 
 
 async def test_an_error_may_be_answered_until_all_is_well(
-    proxy: Proxy, link: Link, prefix: str
+    proxy: Proxy, way: Store, prefix: str
 ) -> None:
     proxy.answer(b"ECHO", "BUSY", times=-1)
     for _ in range(3):
         with pytest.raises(Unavailable):
-            await link.command("ECHO", "a")
+            await way.command("ECHO", "a")
     proxy.heal()
-    assert await link.command("ECHO", "a") == b"a"
+    assert await way.command("ECHO", "a") == b"a"
 
 
 async def test_commands_without_a_reply_do_not_confuse_it(
-    proxy: Proxy, link: Link, redis: Redis, prefix: str
+    proxy: Proxy, way: Store, redis: Redis, prefix: str
 ) -> None:
-    link.write(pack("SUBSCRIBE", prefix))
-    link.write(NO_REPLY + pack("INCR", prefix))
+    way.link_of("").write(pack("SUBSCRIBE", prefix))
+    way.link_of("").write(NO_REPLY + pack("INCR", prefix))
     proxy.when(b"APPEND", Fault.LOSE_REPLY)
-    before = asyncio.create_task(link.command("ECHO", "before"))
-    lost = asyncio.create_task(link.command("APPEND", prefix, "0"))
+    before = asyncio.create_task(way.command("ECHO", "before"))
+    lost = asyncio.create_task(way.command("APPEND", prefix, "0"))
     assert await before == b"before"
     with pytest.raises(ReplyLost):
         await lost
@@ -129,10 +131,10 @@ async def test_commands_without_a_reply_do_not_confuse_it(
 
 
 async def test_a_command_without_a_reply_may_be_the_last_that_runs(
-    proxy: Proxy, link: Link, redis: Redis, prefix: str
+    proxy: Proxy, way: Store, redis: Redis, prefix: str
 ) -> None:
     sprung = proxy.when(b"INCR", Fault.LOSE_REPLY)
-    link.write(NO_REPLY + pack("INCR", prefix))
+    way.link_of("").write(NO_REPLY + pack("INCR", prefix))
     await sprung.wait()
     await eventually(lambda: redis.get(prefix) == b"1")
     await eventually(lambda: proxy.connections >= 2)
@@ -140,16 +142,16 @@ async def test_a_command_without_a_reply_may_be_the_last_that_runs(
     redis.close()
 
 
-async def test_the_nth_command_is_the_nth(proxy: Proxy, link: Link, prefix: str) -> None:
+async def test_the_nth_command_is_the_nth(proxy: Proxy, way: Store, prefix: str) -> None:
     proxy.when(b"ECHO", Fault.LOSE_COMMAND, nth=3)
-    assert [await link.command("ECHO", "x") for _ in range(2)] == [b"x", b"x"]
+    assert [await way.command("ECHO", "x") for _ in range(2)] == [b"x", b"x"]
     with pytest.raises(ReplyLost):
-        await link.command("ECHO", "x")
+        await way.command("ECHO", "x")
 
 
-async def test_a_black_hole_gives_back_what_it_held(proxy: Proxy, link: Link) -> None:
+async def test_a_black_hole_gives_back_what_it_held(proxy: Proxy, way: Store) -> None:
     proxy.hold(Way.TO_CLIENT)
-    asked = [asyncio.create_task(link.command("ECHO", str(number))) for number in range(5)]
+    asked = [asyncio.create_task(way.command("ECHO", str(number))) for number in range(5)]
     await asyncio.wait(asked, timeout=0.05)
     assert not any(task.done() for task in asked)
     proxy.heal()
@@ -157,16 +159,16 @@ async def test_a_black_hole_gives_back_what_it_held(proxy: Proxy, link: Link) ->
 
 
 async def test_only_the_connection_that_hangs_is_reset_when_only_that_is_wanted(
-    proxy: Proxy, link: Link
+    proxy: Proxy, way: Store
 ) -> None:
-    other = Link(Connector(proxy.url, RedisSettings()), "other")
+    other = make_store(Connector(proxy.url, RedisSettings()), "other")
     await other.open()
     proxy.when(b"hang", Fault.HANG)
-    hangs = asyncio.create_task(link.command("ECHO", "hang"))
+    hangs = asyncio.create_task(way.command("ECHO", "hang"))
     await asyncio.wait([hangs], timeout=0.05)
     proxy.reset_hung()
     with pytest.raises(ReplyLost):
         await hangs
-    assert await other.command("PING") == b"PONG"
+    assert await other.call(keyless("PING")) == b"PONG"
     assert other.up
     await other.close()

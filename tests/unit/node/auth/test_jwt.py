@@ -219,7 +219,7 @@ class TestSaid:
         ("fields", "words"),
         [
             ({"exp": int(time.time()) - 60}, "expired"),
-            ({"nbf": int(time.time()) + 60}, "not valid yet"),
+            ({"nbf": int(time.time()) + 3_600}, "not valid yet"),
             ({"exp": None}, "`exp`"),
             ({"iat": None}, "`iat`"),
             ({"sub": None}, "`sub`"),

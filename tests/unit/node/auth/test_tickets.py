@@ -54,7 +54,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def tickets(member: Member, clock: Clock) -> Tickets:
-    return Tickets(TicketStore(member.link, member.keys), clock)
+    return Tickets(TicketStore(member.store, member.keys), clock)
 
 
 async def test_a_ticket_is_taken_once_by_another_node(
@@ -66,7 +66,7 @@ async def test_a_ticket_is_taken_once_by_another_node(
     assert ticket.text not in repr(ticket)
     assert ticket.expires_at == clock.now + 30
     async with member_of(store, prefix) as other:
-        elsewhere = Tickets(TicketStore(other.link, Keys(prefix)), clock)
+        elsewhere = Tickets(TicketStore(other.store, Keys(prefix)), clock)
         assert await elsewhere.take(ticket.text) == Identity(ALICE)
     with pytest.raises(Unauthenticated, match="was used already"):
         await tickets.take(ticket.text)
@@ -107,7 +107,7 @@ async def test_it_ends_by_itself_and_with_its_holder(
 ) -> None:
     short = await tickets.issue(Identity(ALICE), ttl_s=0.001)
     async with asyncio.timeout(10):
-        while await member.link.command("EXISTS", member.keys.ticket(_hash(short.text))):
+        while await member.store.command("EXISTS", member.keys.ticket(_hash(short.text))):
             await asyncio.sleep(0.005)
     with pytest.raises(Unauthenticated):
         await tickets.take(short.text)
@@ -123,8 +123,8 @@ async def test_it_ends_by_itself_and_with_its_holder(
 async def test_the_store_knows_a_ticket_by_its_hash_only(tickets: Tickets, member: Member) -> None:
     ticket = await tickets.issue(Identity(ALICE))
     key = member.keys.ticket(_hash(ticket.text))
-    assert 0 < await member.link.command("PTTL", key) <= 30_000
-    assert ticket.text.encode() not in await member.link.command("GET", key)
+    assert 0 < await member.store.command("PTTL", key) <= 30_000
+    assert ticket.text.encode() not in await member.store.command("GET", key)
     assert ticket.text not in key
 
 
@@ -148,7 +148,7 @@ async def test_the_store_knows_a_ticket_by_its_hash_only(tickets: Tickets, membe
 async def test_what_a_stranger_put_into_the_store_lets_nobody_in(
     tickets: Tickets, member: Member, lies: bytes
 ) -> None:
-    await member.link.command("SET", member.keys.ticket(_hash("st_x")), lies)
+    await member.store.command("SET", member.keys.ticket(_hash("st_x")), lies)
     with pytest.raises(Unauthenticated):
         await tickets.take("st_x")
 

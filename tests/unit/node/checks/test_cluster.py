@@ -37,7 +37,7 @@ NODE = Endpoint(
 
 async def look(nodes: Cluster) -> list[Finding]:
     member = nodes.nodes[0].member
-    found = cluster.everything(member.link, nodes.keys, member.leases, nodes.settings())
+    found = cluster.everything(member.store, nodes.keys, member.leases, nodes.settings())
     return [finding async for finding in found]
 
 

@@ -12,8 +12,8 @@ from node.checks import store as checks
 from node.checks.finding import Finding, Level
 from router.keys import Keys
 from router.settings import RedisSettings
-from router.store.connect import Connector
-from router.store.link import Link
+from router.store.modes import make_connector, make_store
+from router.store.store import Store
 from tests.support.findings import level_of
 from tests.support.valkey import ValkeyServer, plain_client, wheel_program
 from tests.support.waiting import eventually
@@ -37,18 +37,19 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @asynccontextmanager
-async def linked(url: str) -> AsyncIterator[Link]:
-    link = Link(Connector(url, RedisSettings()), "test")
-    await link.open()
+async def opened(redis: RedisSettings) -> AsyncIterator[Store]:
+    way = make_store(make_connector(redis.url, redis), "test")
+    await way.open()
     try:
-        yield link
+        yield way
     finally:
-        await link.close()
+        await way.close()
 
 
 async def look(url: str) -> list[Finding]:
-    async with linked(url) as link:
-        return [finding async for finding in checks.everything(link, Keys("t"), url)]
+    redis = RedisSettings(url=url)
+    async with opened(redis) as way:
+        return [finding async for finding in checks.everything(way, Keys("t"), redis)]
 
 
 async def test_a_good_one_is_well_in_every_way(start: Any) -> None:

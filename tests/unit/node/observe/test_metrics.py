@@ -132,13 +132,13 @@ class MetricsTest(ApiCase):
             assert found[name].samples[0].value > 0
 
     def test_without_the_store_all_but_the_length_of_the_inbox_is_shown(self) -> None:
-        self.node.member.link.abort("for the test")
-        self.until(lambda: not self.node.member.link.up)
+        self.node.member.store.link_of("").abort("for the test")
+        self.until(lambda: not self.node.member.store.up)
         found = self.scrape()
         assert found["switchboard_store_up"].samples[0].value == 0
         assert found["switchboard_inbox_messages"].samples == []
         assert found["switchboard_ready"].samples[0].value == 0
-        self.until(lambda: self.node.member.link.up)
+        self.until(lambda: self.node.member.store.up)
 
 
 class SwitchedOffTest(ApiCase):

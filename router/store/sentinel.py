@@ -1,0 +1,66 @@
+"""A master that Sentinels watch: they are asked where it is before each connection.
+
+Source: https://redis.io/docs/latest/develop/reference/sentinel-clients/
+"""
+
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+from router.errors import StoreRefused, SwitchboardError, Unavailable
+from router.settings import RedisSettings
+from router.store.connect import Connector
+from router.store.urls import at_server, each_server, join_address, printable_address
+
+SENTINEL_PORT: Final = 26_379
+
+
+class SentinelConnector(Connector):
+    """Opens connections to whichever server is the master now.
+
+    Args:
+        url: names the Sentinels, several with commas between them; the rest of it (user, password,
+            number of the database) is for the master.
+        settings: see `Connector`; with the master's name, and the Sentinels' own password.
+        more: see `Connector`.
+    """
+
+    def __init__(self, url: str, settings: RedisSettings, *more: Any) -> None:
+        super().__init__(url, settings, *more)
+        self._name = settings.sentinel_master
+        scheme = url.partition("://")[0]
+        password = quote(settings.sentinel_password.get_secret_value(), safe="")
+        login = f":{password}@" if password else ""
+        netlocs = [urlsplit(server).netloc for server in each_server(url, SENTINEL_PORT)]
+        hosts = [netloc.rpartition("@")[2] for netloc in netlocs]
+        self._sentinels = [f"{scheme}://{login}{host}" for host in hosts]
+        self.address = f"{self._name} of the Sentinels " + ", ".join(hosts)
+
+    async def _there(self) -> str:
+        """Return the address of the master, as the first Sentinel says that knows of one.
+
+        The one that has answered is asked first next time. What it names must say itself that it is
+        the master: for some seconds after a failover it may not know.
+        """
+        failure: SwitchboardError = Unavailable(self.address, "no Sentinel is named")
+        for sentinel in list(self._sentinels):
+            try:
+                return await self._ask(sentinel)
+            except (Unavailable, StoreRefused) as exc:
+                failure = exc
+            self._sentinels.append(self._sentinels.pop(0))
+        raise failure
+
+    async def _ask(self, sentinel: str) -> str:
+        there = printable_address(sentinel)
+        try:
+            found = await self.query(sentinel, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name)
+        except StoreRefused as exc:
+            mend = "see redis.sentinel_password, and the rights of its user `default`"
+            raise StoreRefused(f"the Sentinel at {there} does not answer us: {mend}") from exc
+        if not found:
+            raise StoreRefused(f"the Sentinel at {there} knows no master '{self._name}'")
+        master = at_server(self.url, join_address(found[0].decode(), int(found[1])))
+        role = (await self.query(master, "ROLE"))[0].decode()
+        if role != "master":
+            raise Unavailable(printable_address(master), f"it is a {role}, not the master")
+        return master
