@@ -10,6 +10,7 @@ HEADLINE_OUTSTANDING = 128
 ONE_BY_ONE = "one-by-one"
 UNMETERED = "unmetered"
 METERED = "metered"
+CLUSTERED = "cluster"
 
 # Guesses for the estimate, from a 2-core machine; nothing else depends on them.
 _START_SECONDS_PER_PROCESS = 0.35
@@ -28,10 +29,13 @@ MODES = {
         Mode("delivered", "routed", "delivered"),
         Mode(UNMETERED, UNMETERED, "delivered", "delivered"),
         Mode(METERED, METERED, "delivered", "delivered"),
+        Mode("cluster-accepted", CLUSTERED, "accepted", "accepted"),
+        Mode("cluster-delivered", CLUSTERED, "delivered", "delivered"),
     )
 }
-# The last two are asked for by name: what metrics cost is another question than what delivery does.
-STANDARD = tuple(mode for mode in MODES.values() if mode.name not in {UNMETERED, METERED})
+# Others are asked for by name: what metrics or a Redis Cluster cost is another question.
+_ASKED_FOR = {UNMETERED, METERED, CLUSTERED}
+STANDARD = tuple(mode for mode in MODES.values() if mode.cluster not in _ASKED_FOR)
 
 
 @dataclass(frozen=True, slots=True)

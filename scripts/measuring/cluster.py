@@ -13,6 +13,7 @@ from scripts.measuring.http import OK, get
 from scripts.measuring.meter import StoreMeter
 from scripts.measuring.ports import free_port_range
 from scripts.measuring.rabbit import Rabbit
+from scripts.measuring.redis_cluster import RedisCluster
 from scripts.measuring.store import Store, Stores
 
 _LOOK_SECONDS = 0.05
@@ -26,8 +27,8 @@ class Cluster:
         kind: whose processes these are; see `Mode.cluster`.
         nodes: its node processes.
         ports: where they listen, in the same order.
-        store: its server; None where there is none.
-        meter: reads that server's statistics; None where there is none.
+        store: its server, or its Redis Cluster; None where there is none.
+        meter: reads a single server's statistics; None where there is none.
         clients: the process with all WebSocket clients.
         drivers: who makes the load: one sender, or the nodes themselves.
         broker: carries the messages where the store does not; None where it does.
@@ -36,7 +37,7 @@ class Cluster:
     kind: str
     nodes: tuple[Child, ...]
     ports: tuple[int, ...]
-    store: Store | None
+    store: Store | RedisCluster | None
     meter: StoreMeter | None
     clients: Child
     drivers: tuple[Child, ...]
@@ -45,7 +46,8 @@ class Cluster:
     @property
     def server_pids(self) -> list[int]:
         """Return the processes of store and broker."""
-        return [server.pid for server in (self.store, self.broker) if server is not None]
+        of_store = self.store.pids if self.store is not None else []
+        return of_store + ([self.broker.pid] if self.broker is not None else [])
 
     async def restart_bus(self, away_s: float) -> None:
         """Kill what carries the messages, and start it again after `away_s`.
@@ -54,7 +56,7 @@ class Cluster:
             ServerFailed: it does not come back.
         """
         bus = self.broker or self.store
-        assert bus is not None
+        assert isinstance(bus, Rabbit | Store)
         await bus.restart(away_s)
 
     async def stop(self, children: Children, stores: Stores) -> None:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from router.store.embedded import EmbeddedServer
+from scripts.measuring.redis_cluster import RedisCluster
 
 _LOOK_SECONDS = 0.01
 
@@ -32,6 +33,15 @@ class Store:
     def pid(self) -> int:
         """Return its process id; another one after a restart."""
         return self.server.address.pid
+
+    @property
+    def pids(self) -> list[int]:
+        """Return the process ids of its servers: here the one."""
+        return [self.pid]
+
+    def stop(self) -> None:
+        """End it."""
+        self.server.stop()
 
     def signal(self, number: signal.Signals) -> None:
         """Send its process a signal."""
@@ -68,7 +78,7 @@ class Stores:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._running: list[Store] = []
+        self._running: list[Store | RedisCluster] = []
 
     def __enter__(self) -> Self:
         return self
@@ -98,7 +108,21 @@ class Stores:
         self._running.append(store)
         return store
 
-    def stop(self, store: Store) -> None:
+    def start_cluster(self, name: str) -> RedisCluster:
+        """Start a Redis Cluster of three masters without replicas; return when it serves.
+
+        Args:
+            name: of its folder; unique.
+
+        Raises:
+            ServersFailed: it does not come together.
+        """
+        cluster = RedisCluster(self._directory / name, replicas=0, appends=True)
+        self._running.append(cluster)
+        cluster.start()
+        return cluster
+
+    def stop(self, store: Store | RedisCluster) -> None:
         """Stop one."""
         self._running.remove(store)
-        store.server.stop()
+        store.stop()
