@@ -5,6 +5,8 @@ protocol takes the transport over. What is gained: a reply costs one callback, n
 """
 
 import asyncio
+import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, cast
@@ -21,6 +23,7 @@ Done = Callable[[list[Any] | None], None]
 
 _MORE: Final = object()
 _TICK_S: Final = 0.5
+_DISCARD: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: nothing is sent after the close
 _log = structlog.get_logger()
 
 
@@ -169,8 +172,19 @@ class Wire(asyncio.Protocol):
         """Notice a store that accepts commands and never answers."""
         quiet = self._waiting and answered == self._answered
         self._quiet_ticks = self._quiet_ticks + 1 if quiet else 0
-        if self._quiet_ticks >= self._allowed_ticks:
+        if self._quiet_ticks >= self._allowed_ticks and not self._given_up:
+            self._discard()
             self.abort(f"no reply for {self._allowed_ticks * _TICK_S:g} s")
             return
         loop = asyncio.get_running_loop()
         self._watch = loop.call_later(_TICK_S, self._tick, self._answered)
+
+    def _discard(self) -> None:
+        """Have what the store has not acknowledged yet never reach it.
+
+        Where packets were lost, the kernel would go on sending it for minutes after the end of the
+        connection, and commands would run when nobody reckons with them any more: a route would be
+        written for an endpoint that was cleaned up meanwhile.
+        """
+        end = self._transport.get_extra_info("socket")
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DISCARD)

@@ -15,7 +15,7 @@ from router.store.connect import Connector
 from router.store.embedded import EmbeddedServer
 from router.store.resp import NO_REPLY, pack
 from router.store.wire import Done, Wire
-from tests.support.fake_store import FakeStore
+from tests.support.fake_store import WELCOME, FakeStore
 from tests.support.proxy import Fault, Proxy, Way
 from tests.support.valkey import as_admin
 from tests.support.waiting import eventually
@@ -308,6 +308,32 @@ class TestHungStore:
         shaky_wire.send(pack("PING"), 1, heard.done("ping"))
         await eventually(lambda: shaky_wire.lost)
         assert heard.all == [("ping", None), ("lost", "no reply for 0.5 s")]
+
+    async def test_what_is_still_on_its_way_then_never_arrives(self, heard: Heard) -> None:
+        reads_on = asyncio.Event()
+        ends: list[str] = []
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"HELLO")
+            writer.write(WELCOME)
+            await reads_on.wait()
+            try:
+                while await reader.read(65_536):
+                    pass
+                ends.append("all that was sent has come")
+            except ConnectionResetError:
+                ends.append("reset")
+            writer.transport.abort()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            wire = await wired(Connector(f"redis://127.0.0.1:{port}", RedisSettings()), heard, 0.5)
+            wire.send(pack("SET", "key", "x" * 16_000_000), 1, heard.done("set"))
+            await eventually(lambda: wire.lost)
+            assert heard.of("set") is None
+            reads_on.set()
+            await eventually(lambda: bool(ends))
+        assert ends == ["reset"]
 
     async def test_one_that_owes_nothing_is_not(
         self, shaky_wire: Wire, heard: Heard, proxy: Proxy
