@@ -11,6 +11,7 @@ from pathlib import Path
 from scripts.measuring.children import START_SECONDS, Child, Children, python
 from scripts.measuring.http import OK, get
 from scripts.measuring.meter import StoreMeter
+from scripts.measuring.place import HERE, Place
 from scripts.measuring.ports import free_port_range
 from scripts.measuring.rabbit import Rabbit
 from scripts.measuring.redis_cluster import RedisCluster
@@ -79,7 +80,12 @@ def free_ports(count: int) -> list[int]:
 
 
 async def start_node(
-    children: Children, label: str, name: str, port: int, env: Mapping[str, str]
+    children: Children,
+    label: str,
+    name: str,
+    port: int,
+    env: Mapping[str, str],
+    place: Place = HERE,
 ) -> Child:
     """Start a node of the product and wait until it takes sessions.
 
@@ -89,16 +95,17 @@ async def start_node(
         name: its `node.name`.
         port: where it shall listen.
         env: its settings.
+        place: the host that it runs on.
 
     Raises:
         ChildFailed: it ended, or was not ready in time.
     """
     quiet = {"SWITCHBOARD_LOG__LEVEL": "warning", **_CROWDS, **env}
     command = python("node.cli", "serve", "--name", name, "--port", str(port))
-    node = await children.start(label, command, quiet)
+    node = await children.start(label, place.command(command), quiet)
     try:
         async with asyncio.timeout(START_SECONDS):
-            while not await _is_ready(port):
+            while not await _is_ready(port, place):
                 if not node.running():
                     raise node.failure("did not start")
                 await asyncio.sleep(_LOOK_SECONDS)
@@ -125,9 +132,9 @@ def spread(ports: Sequence[int], users: int) -> list[int]:
     return [ports[user % len(ports)] for user in range(users)]
 
 
-async def _is_ready(port: int) -> bool:
+async def _is_ready(port: int, place: Place) -> bool:
     try:
-        status, _ = await get(port, "/readyz")
+        status, _ = await get(port, "/readyz", place)
     except OSError:
         return False
     return status == OK

@@ -102,7 +102,14 @@ class Stores:
         Raises:
             ServerFailed: it cannot be started.
         """
-        server = EmbeddedServer(self._directory / name, append_fsync)
+        return self.run(EmbeddedServer(self.folder(name), append_fsync))
+
+    def folder(self, name: str) -> Path:
+        """Return where the data of a server goes."""
+        return self._directory / name
+
+    def run(self, server: EmbeddedServer) -> Store:
+        """Start a server and wait until it answers; raises as `start`."""
         server.start()
         store = Store(server)
         self._running.append(store)

@@ -23,10 +23,11 @@ class ProtocolError(Exception):
     """The server sent what it may not, or what this client does not speak."""
 
 
-def handshake(host: str, port: int, path: str) -> bytes:
-    """Return the request that opens a WebSocket."""
+def handshake(host: str, port: int, path: str, bearer: str = "") -> bytes:
+    """Return the request that opens a WebSocket; `bearer` says who we are, where nodes ask."""
+    known = f"Authorization: Bearer {bearer}\r\n" if bearer else ""
     return (
-        f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n{known}Upgrade: websocket\r\n"
         f"Connection: Upgrade\r\nSec-WebSocket-Key: {_KEY.decode()}\r\n"
         "Sec-WebSocket-Version: 13\r\n\r\n"
     ).encode()
