@@ -11,10 +11,12 @@ import typer
 from rich.console import Console
 
 from router.errors import ServerFailed
+from scripts.faults.hosts import NoHosts, missing
 from scripts.faults.options import (
     ALL,
     CLIENTS,
     FAULTS,
+    LINK_FAULTS,
     MIN_NODES,
     NONE,
     PAGES,
@@ -49,7 +51,10 @@ EXAMPLE = (
     "130 interrupted. A ledger kept with --out can be balanced again: "
     "python -m scripts.faults.audit LEDGER"
 )
-KINDS = f"Kinds of faults: {', '.join(FAULTS)}; {ALL} or {NONE}."
+KINDS = (
+    f"Kinds of faults: {', '.join(FAULTS)}; {ALL} or {NONE}. With --hosts "
+    f"{', '.join(LINK_FAULTS)} take the place of cut and slow."
+)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 Seconds = Annotated[float, typer.Option(min=3, max=86_400, help="How long to send and to break.")]
@@ -70,6 +75,14 @@ PageCount = Annotated[
         f"own. {PAGES} where there is a Chromium.",
     ),
 ]
+OnHosts = Annotated[
+    bool,
+    typer.Option(
+        "--hosts",
+        help="Every process on a host of its own: a network namespace with a link that can be "
+        "broken. Needs Linux and root.",
+    ),
+]
 Quick = Annotated[bool, typer.Option("--quick", help="Short leases: more happens in less time.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Out = Annotated[Path | None, typer.Option(help="Folder that keeps the ledger; empty or new.")]
@@ -85,13 +98,14 @@ def chaos(
     faults: Faults = ALL,
     clients: ClientKind = PLAIN,
     pages: PageCount = None,
+    hosts: OnHosts = False,
     quick: Quick = False,
     json: Json = False,
     out: Out = None,
 ) -> None:
     """Read the options, run, have the ledger balanced."""
     try:
-        kinds = parse_faults(faults)
+        kinds = parse_faults(faults, hosts=hosts)
     except ValueError as exc:
         raise typer.BadParameter(str(exc), param_hint="--faults") from None
     if out is not None and out.exists() and any(out.iterdir()):
@@ -99,8 +113,12 @@ def chaos(
     if clients not in CLIENTS:
         known = ", ".join(CLIENTS)
         raise typer.BadParameter(f"'{clients}' is not one of {known}", param_hint="--clients")
-    pages = _pages(pages, clients)
-    options = Options(seed, seconds, nodes, users, rate, kinds, clients, pages, quick)
+    if hosts and (reason := missing()):
+        raise typer.BadParameter(reason, param_hint="--hosts")
+    pages = _pages(0 if hosts and pages is None else pages, clients)
+    if hosts and pages:
+        raise typer.BadParameter("cannot be with --hosts", param_hint="--pages")
+    options = Options(seed, seconds, nodes, users, rate, kinds, clients, pages, quick, hosts=hosts)
     if out is not None:
         raise typer.Exit(_play(options, out, json))
     with tempfile.TemporaryDirectory(prefix="switchboard-chaos-") as folder:
@@ -135,7 +153,7 @@ def _play(options: Options, folder: Path, json: bool) -> int:
     try:
         with progress_bar(errors, int(options.seconds)) as step:
             asyncio.run(_run(options, folder.absolute(), step))
-    except (ChildFailed, ServerFailed, TimeoutError, ExceptionGroup) as exc:
+    except (ChildFailed, NoHosts, ServerFailed, TimeoutError, ExceptionGroup) as exc:
         errors.print(f"seed {options.seed}: {describe(exc)}", markup=False, highlight=False)
         return EXIT_FAULTY
     except (KeyboardInterrupt, asyncio.CancelledError):

@@ -97,7 +97,8 @@ def false_absent(book: Book) -> Iterator[tuple[str, int]]:
         start, end = message.sent.at, message.told_at + _GRACE_NS
         for session in book.users.get(message.sent.user, ()):
             node = session.opened.node
-            if session.heard(start, end) and not outages.cut_off(node, start, end):
+            gone = outages.cut_off(node, start, end) or outages.unheard(node, start, end)
+            if session.heard(start, end) and not gone:
                 text = f"'{message.word}', but session {session.opened.session} on {node} was live"
                 yield text, message.sent.n
                 break

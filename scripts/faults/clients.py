@@ -9,6 +9,8 @@ from random import Random
 
 import uvloop
 
+from node.auth.issuing import Grant, issue
+from router.settings import AuthSettings, load
 from scripts.faults.device import Device
 from scripts.faults.ledger import Pen
 from scripts.faults.options import SDK
@@ -21,6 +23,7 @@ _TWO_DEVICES = 0.2  # share of the users
 _MANUAL = 0.25  # shares of the devices
 _BY_CURSOR = 0.25
 _HOME_S = 40.0
+_TOKEN_S = 86_400.0  # longer than any run
 
 
 class Clients:
@@ -28,10 +31,12 @@ class Clients:
 
     Args:
         pen: the ledger.
+        auth: how nodes know their users.
     """
 
-    def __init__(self, pen: Pen) -> None:
+    def __init__(self, pen: Pen, auth: AuthSettings) -> None:
         self._pen = pen
+        self._auth = auth
         self._devices: list[Device | SdkDevice] = []
         self._lives: list[asyncio.Task[None]] = []
         self._doings: set[asyncio.Task[None]] = set()
@@ -39,7 +44,7 @@ class Clients:
         self._numbers = count(1)
 
     async def start(self, request: Request) -> Request:
-        """Bring `users` to life on the nodes at `ports`; return when each was connected once."""
+        """Bring `users` to life on these `nodes`; return when each was connected once."""
         self._rng = Random(f"clients {request['seed']}")
         for user in range(request["users"]):
             names = ["web", "phone"] if self._rng.random() < _TWO_DEVICES else ["web"]
@@ -49,34 +54,44 @@ class Clients:
         return {"devices": len(self._devices)}
 
     def _device(self, request: Request, user: str, name: str) -> Device | SdkDevice:
-        rng, ports = Random(self._rng.random()), request["ports"]
+        rng, nodes = Random(self._rng.random()), request["nodes"]
+        token, ping_s = self._token(user), request["ping_s"]
         if request["clients"] == SDK:
-            ping_s = request["ping_s"]
-            return SdkDevice(user, name, ports, numbers=self._number, pen=self._pen, ping_s=ping_s)
+            return SdkDevice(
+                user, name, nodes, numbers=self._number, pen=self._pen, ping_s=ping_s, token=token
+            )
         ack = "manual" if rng.random() < _MANUAL else "auto"
         return Device(
             user,
             name,
-            ports,
+            nodes,
             ack=ack if request["durable"] else "",
             resumes=rng.random() >= _BY_CURSOR,
             home_s=_HOME_S,
             rng=rng,
             numbers=self._number,
             pen=self._pen,
-            linger_s=8 * request["ping_s"],
+            linger_s=8 * ping_s,
+            silence_s=request["silence_s"],
+            token=token,
         )
+
+    def _token(self, user: str) -> str:
+        """Return what a user proves with who it is; "" where nodes believe everybody."""
+        if self._auth.mode == "dev":
+            return ""
+        return issue(self._auth, Grant(user, _TOKEN_S)).token
 
     def _number(self) -> int:
         return next(self._numbers)
 
     async def do(self, request: Request) -> Request:
-        """Have a share of the devices do something; those of one node, where `port` is given."""
+        """Have a share of the devices do something; in a storm those of one node."""
         chosen = [d for d in self._devices if self._rng.random() < request["share"]]
         how, seconds = request["how"], request["seconds"]
         if how == "storm":
-            port = self._rng.choice(request["ports"])
-            chosen = [d for d in self._devices if d.live and d.port == port]
+            address = self._rng.choice(request["nodes"])
+            chosen = [d for d in self._devices if d.live and d.address == address]
         for device in chosen:
             self._have(device, how, seconds)
         return {"devices": len(chosen)}
@@ -125,7 +140,7 @@ async def main() -> None:
     parser.add_argument("ledger", type=Path)
     given = parser.parse_args()
     async with Pen(given.ledger / FILE) as pen:
-        clients = Clients(pen)
+        clients = Clients(pen, load(None).auth)
         handlers = {
             "start": clients.start,
             "do": clients.do,

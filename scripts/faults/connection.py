@@ -10,8 +10,9 @@ import msgspec
 from scripts.faults.entries import Acked, Closed, Deaf, Got, Opened
 from scripts.faults.ledger import Pen, now
 from scripts.measuring import websocket
+from scripts.measuring.place import place_of
 
-HOST = "127.0.0.1"
+_LOOKS = 8  # as often it is looked in the time of a silence
 LEFT, VANISHED, LOST, GOODBYE = "left", "vanished", "lost", "goodbye"
 _decode = msgspec.json.Decoder().decode
 
@@ -35,6 +36,7 @@ class Owner(Protocol):
     user: str
     name: str
     ack: str
+    token: str
 
     def begin(self, offset: str) -> None:
         """Take the position from which messages come on a new connection; "" for none."""
@@ -49,18 +51,26 @@ class Connection(asyncio.Protocol):
     Args:
         number: of the connection in the ledger.
         owner: the device.
-        port: the node's.
+        address: the node's, host, colon, port.
         query: of the handshake, behind user and device.
         since: the offset after which the query asks to go on; "" for none.
         pen: the ledger.
+        silence_s: a node of which nothing came for so long is given up; 0 for never.
     """
 
     def __init__(
-        self, number: int, owner: Owner, port: int, query: str, since: str, pen: Pen
+        self,
+        number: int,
+        owner: Owner,
+        address: str,
+        query: str,
+        since: str,
+        pen: Pen,
+        silence_s: float,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.number = number
-        self.port = port
+        self.address = address
         self.welcomed: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[Ending] = loop.create_future()
         self.reading = True
@@ -73,6 +83,10 @@ class Connection(asyncio.Protocol):
         self._code = 0
         self._goodbye: Ending | None = None
         self._transport: asyncio.Transport | None = None
+        self._silence_s = silence_s
+        self._heard_at = loop.time()
+        if silence_s:
+            loop.call_later(silence_s / _LOOKS, self._look)
 
     @property
     def live(self) -> bool:
@@ -84,12 +98,15 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask for the WebSocket."""
         self._transport = cast(asyncio.Transport, transport)
-        path = f"/ws?user={self._owner.user}&device={self._owner.name}{self._query}"
-        self._transport.write(websocket.handshake(HOST, self.port, path))
+        owner, (place, port) = self._owner, place_of(self.address)
+        who = "" if owner.token else f"user={owner.user}&"
+        path = f"/ws?{who}device={owner.name}{self._query}"
+        self._transport.write(websocket.handshake(place.host, port, path, owner.token))
 
     def data_received(self, data: bytes) -> None:
         """Note what came, then answer the pings in it."""
         at = now()
+        self._heard_at = asyncio.get_running_loop().time()
         data = self._rest + data
         if not self._upgraded:
             try:
@@ -139,9 +156,21 @@ class Connection(asyncio.Protocol):
         if self.welcomed.done():
             self._pen.note(Deaf(now(), self.number, off=listen))
         if listen:
+            self._heard_at = asyncio.get_running_loop().time()
             transport.resume_reading()
         else:
             transport.pause_reading()
+
+    def _look(self) -> None:
+        """Give up a node of which nothing comes, not even a ping; who does not read cannot tell."""
+        if self.ended.done():
+            return
+        loop = asyncio.get_running_loop()
+        if self.reading and loop.time() - self._heard_at > self._silence_s:
+            self._end(Ending(LOST), f"nothing came for {self._silence_s:g} s")
+            self._abort()
+        else:
+            loop.call_later(self._silence_s / _LOOKS, self._look)
 
     def _abort(self) -> None:
         if self._transport is not None:
@@ -222,18 +251,26 @@ Numbers = Callable[[], int]
 
 
 async def connect(
-    numbers: Numbers, owner: Owner, port: int, query: str, since: str, pen: Pen, limit_s: float
+    numbers: Numbers,
+    owner: Owner,
+    address: str,
+    query: str,
+    since: str,
+    pen: Pen,
+    limit_s: float,
+    silence_s: float,
 ) -> Connection:
-    """Return a connection that was welcomed.
+    """Return a connection that was welcomed; arguments as of `Connection`.
 
     Raises:
         OSError: nobody listens, the node refused, or no welcome came within `limit_s`.
     """
     loop = asyncio.get_running_loop()
-    connection = Connection(numbers(), owner, port, query, since, pen)
+    connection = Connection(numbers(), owner, address, query, since, pen, silence_s)
+    place, port = place_of(address)
     try:
         async with asyncio.timeout(limit_s):
-            await loop.create_connection(lambda: connection, HOST, port)
+            await loop.create_connection(lambda: connection, place.host, port)
             await connection.welcomed
     except TimeoutError as exc:
         connection.leave()

@@ -20,7 +20,7 @@ class Device:
 
     Args:
         user, name: which it is.
-        ports: the nodes'.
+        nodes: their addresses.
         ack: `auto`, `manual`, or "" where there are no durable messages.
         resumes: it says from which offset to go on; else the node's cursor for it decides.
         home_s: seconds for which it stays connected before it leaves for a while, on average.
@@ -28,13 +28,15 @@ class Device:
         numbers: gives connections their numbers.
         pen: the ledger.
         linger_s: how long a socket stays open after its client has vanished.
+        silence_s: see `connection.Connection`.
+        token: says who it is; "" where nodes believe everybody.
     """
 
     def __init__(
         self,
         user: str,
         name: str,
-        ports: Sequence[int],
+        nodes: Sequence[str],
         *,
         ack: str,
         resumes: bool,
@@ -43,18 +45,22 @@ class Device:
         numbers: Callable[[], int],
         pen: Pen,
         linger_s: float,
+        silence_s: float,
+        token: str,
     ) -> None:
         self.user = user
         self.name = name
         self.ack = ack
+        self.token = token
         self.connection: Connection | None = None
-        self._ports = ports
+        self._nodes = nodes
         self._resumes = resumes
         self._home_s = home_s
         self._rng = rng
         self._numbers = numbers
         self._pen = pen
         self._linger_s = linger_s
+        self._silence_s = silence_s
         self._offset = ""
         self._had: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._calm = asyncio.Event()
@@ -67,9 +73,9 @@ class Device:
         return self.connection is not None
 
     @property
-    def port(self) -> int:
-        """Return the port of the node it was connected to last; 0 for none."""
-        return 0 if self.connection is None else self.connection.port
+    def address(self) -> str:
+        """Return the address of the node it was connected to last; "" for none."""
+        return "" if self.connection is None else self.connection.address
 
     @property
     def live(self) -> bool:
@@ -129,7 +135,7 @@ class Device:
             return
         self._moving = True
         try:
-            others = [port for port in self._ports if port != old.port]
+            others = [address for address in self._nodes if address != old.address]
             fresh = await self._open(self._rng.choice(others))
         except OSError:
             return
@@ -153,17 +159,19 @@ class Device:
         pause_s = 0.05
         while not self.live:
             try:
-                self.connection = await self._open(self._rng.choice(self._ports))
+                self.connection = await self._open(self._rng.choice(self._nodes))
             except OSError:
                 await asyncio.sleep(self._rng.uniform(pause_s / 2, pause_s))
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    async def _open(self, port: int) -> Connection:
+    async def _open(self, address: str) -> Connection:
         query = f"&ack={self.ack}" if self.ack else ""
         since = self._offset if self._resumes else ""
         if since:
             query += f"&since={since}"
-        return await connect(self._numbers, self, port, query, since, self._pen, _WELCOME_S)
+        return await connect(
+            self._numbers, self, address, query, since, self._pen, _WELCOME_S, self._silence_s
+        )
 
     async def _stay(self) -> Ending:
         """Wait until there is no connection any more; sometimes leave by itself."""

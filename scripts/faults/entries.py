@@ -169,12 +169,14 @@ class Hurt(Entry, frozen=True, tag="hurt"):
         where: what was hit.
         until: when it was whole again.
         detail: the rest, for people.
+        side: of the links between hosts that were hit; "" where it was none.
     """
 
     fault: str
     where: str
     until: Ns
     detail: str = ""
+    side: str = ""
 
 
 class Waiting(Entry, frozen=True, tag="waiting"):
@@ -249,6 +251,8 @@ class Run(msgspec.Struct, frozen=True):
         mail_cap: messages that a mailbox may hold; 0 where there is none.
         timeout_s: how long each send waits.
         pages: users whose only client is a page in Chromium.
+        return_s: how soon a node is connected to the store again when the way there is whole.
+        silence_s: after how long clients give up a node of which nothing comes; 0 for never.
     """
 
     seed: int
@@ -266,6 +270,8 @@ class Run(msgspec.Struct, frozen=True):
     mail_cap: int
     timeout_s: float
     pages: list[str] = []
+    return_s: float = 0.0
+    silence_s: float = 0.0
 
 
 AnyEntry = (

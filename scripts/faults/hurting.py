@@ -6,13 +6,14 @@ import signal
 from collections.abc import Awaitable, Callable
 
 from scripts.faults.entries import Hurt
+from scripts.faults.ground import Ground
 from scripts.faults.ledger import Pen, now
 from scripts.faults.looking import Looking
+from scripts.faults.parting import Parting
 from scripts.faults.slots import Nodes, Slot
-from scripts.faults.steps import SENDER, Step
+from scripts.faults.steps import CLIENTS, SENDER, STORE, Step
 from scripts.measuring.children import Child
 from scripts.measuring.proxy import Fault, Proxy, Way
-from scripts.measuring.store import Store
 
 _FILL_S = 1.0  # a node is stopped for so long before it is killed, so that its inbox fills
 _START_S = 40.0
@@ -25,8 +26,8 @@ class Hurting:
     """Performs steps.
 
     Args:
-        nodes: the nodes and proxies.
-        store: the store.
+        nodes: the nodes.
+        ground: the store, and the ways there.
         clients: the program of the clients.
         looking: reads the store.
         pen: the ledger.
@@ -36,14 +37,15 @@ class Hurting:
     def __init__(
         self,
         nodes: Nodes,
-        store: Store,
+        ground: Ground,
         clients: Child,
         looking: Looking,
         pen: Pen,
         lease_s: float,
     ) -> None:
         self._nodes = nodes
-        self._store = store
+        self._store = ground.store
+        self._proxies = ground.proxies
         self._clients = clients
         self._looking = looking
         self._pen = pen
@@ -63,6 +65,8 @@ class Hurting:
             "move": self._move,
             "power": self._power,
         }
+        if ground.links is not None:
+            self._kinds |= Parting(ground.links, (STORE, CLIENTS, SENDER, *nodes.slots)).kinds
 
     async def perform(self, step: Step) -> None:
         """Break something and mend it; nothing happens where it is broken already.
@@ -80,7 +84,8 @@ class Hurting:
         finally:
             self._busy.discard(step.where)
         self.done[step.fault] = self.done.get(step.fault, 0) + 1
-        self._pen.note(Hurt(begun, step.fault, step.where, now(), f"{step.how} {detail}".strip()))
+        words = f"{step.how} {detail}".strip()
+        self._pen.note(Hurt(begun, step.fault, step.where, now(), words, step.side))
 
     # ---- nodes ------------------------------------------------------------------------------
 
@@ -113,7 +118,9 @@ class Hurting:
         """Kill whoever rescues one of these endpoints, at its n-th command on what it left."""
         others = [slot for slot in self._nodes.slots.values() if slot.name not in self._busy]
         traps = {
-            asyncio.create_task(slot.proxy.when(name.encode(), Fault.HANG, nth).wait()): slot
+            asyncio.create_task(
+                self._proxies[slot.name].when(name.encode(), Fault.HANG, nth).wait()
+            ): slot
             for slot in others
             for name in (f"{{{endpoint}}}:rescue" for endpoint in dead)
         }
@@ -124,12 +131,13 @@ class Hurting:
         )
         for task, slot in traps.items():
             task.cancel()
-            slot.proxy.forget_traps()
+            self._proxies[slot.name].forget_traps()
         rescuer = next((traps[task] for task in sprung), None)
         if rescuer is None:
             return "nobody came to rescue"
+        proxy = self._proxies[rescuer.name]
         if rescuer.name in self._busy:
-            rescuer.proxy.reset_hung()
+            proxy.reset_hung()
             return f"{rescuer.name} was hurt already"
         self._busy.add(rescuer.name)
         begun = now()
@@ -139,7 +147,7 @@ class Hurting:
             await self._start_after(rescuer, 0.5)
         finally:
             self._busy.discard(rescuer.name)
-            rescuer.proxy.reset_hung()
+            proxy.reset_hung()
         self._pen.note(Hurt(begun, "kill", rescuer.name, now(), "it was rescuing"))
         return f"{rescuer.name} was killed at command {nth} of the rescue"
 
@@ -186,7 +194,7 @@ class Hurting:
         return f"for {step.lasts_s:g} s"
 
     async def _cut(self, step: Step) -> str:
-        proxy = self._proxy(step.where)
+        proxy = self._proxies[step.where]
         try:
             await self._cut_now(proxy, step)
         finally:
@@ -213,7 +221,7 @@ class Hurting:
         await asyncio.sleep(step.lasts_s)
 
     async def _slow(self, step: Step) -> str:
-        proxy = self._proxy(step.where)
+        proxy = self._proxies[step.where]
         proxy.delay_s = step.amount / 1000
         try:
             await self._ask("deaf", step.lasts_s, 0.1)
@@ -221,9 +229,6 @@ class Hurting:
         finally:
             proxy.heal()
         return f"{step.amount:g} ms each way, and a tenth of the clients read nothing"
-
-    def _proxy(self, where: str) -> Proxy:
-        return self._nodes.sender_proxy if where == SENDER else self._nodes.slots[where].proxy
 
     # ---- clients ----------------------------------------------------------------------------
 
@@ -234,6 +239,6 @@ class Hurting:
     async def _ask(self, how: str, seconds: float, share: float) -> int:
         async with self._asking:
             answer = await self._clients.ask(
-                "do", how=how, seconds=seconds, share=share, ports=list(self._nodes.ports)
+                "do", how=how, seconds=seconds, share=share, nodes=list(self._nodes.addresses)
             )
         return int(answer["devices"])

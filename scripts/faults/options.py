@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 
 FAULTS = ("kill", "pause", "redis-restart", "redis-hang", "cut", "slow", "drain", "move")
+LINK_FAULTS = ("part", "one-way", "late")
+# On hosts no proxy stands before the store: the links themselves are broken.
+HOST_FAULTS = (*(fault for fault in FAULTS if fault not in ("cut", "slow")), *LINK_FAULTS)
 ALL = "all"
 NONE = "none"
 PLAIN, SDK = "plain", "sdk"
 CLIENTS = (PLAIN, SDK)
 MIN_NODES = 2
+_LONGEST_PAUSE_S = 5.0  # between attempts to connect to the store
 PAGES = 2  # with the client SDK, where there is a Chromium
 
 
@@ -26,6 +30,7 @@ class Options:
         pages: how many pages in Chromium are clients too, each with a user of its own.
         quick: short leases, so that what waits for the end of one is over soon.
         durable: share of the messages that are durable.
+        hosts: every process is on a host of its own.
     """
 
     seed: int = 1
@@ -38,6 +43,7 @@ class Options:
     pages: int = 0
     quick: bool = False
     durable: float = 0.5
+    hosts: bool = False
 
     @property
     def lease_s(self) -> float:
@@ -70,21 +76,45 @@ class Options:
         return 8.0
 
     @property
+    def connect_s(self) -> float:
+        """Return how long a connection to the store may take to come about, on hosts."""
+        return 2.0 if self.quick else 5.0
+
+    @property
+    def return_s(self) -> float:
+        """Return how soon after its way is whole again a node must be connected to the store.
+
+        A proxy holds what came meanwhile, so nothing is lost. On hosts the attempt of that moment
+        is lost with its packets, and the next one comes after a pause.
+        """
+        return self.connect_s + _LONGEST_PAUSE_S if self.hosts else 0.0
+
+    @property
+    def silence_s(self) -> float:
+        """Return after how long clients give up a node of which nothing comes; 0 for never."""
+        return 3 * self.ping_s if self.hosts else 0.0
+
+    @property
     def rest_s(self) -> float:
         """Return within how long the registry must be right after the end: lease and sweep."""
         return self.lease_s + self.sweep_s
 
 
-def parse_faults(text: str) -> tuple[str, ...]:
+def parse_faults(text: str, *, hosts: bool = False) -> tuple[str, ...]:
     """Return the kinds that `--faults` names, in the order of the table.
+
+    Args:
+        text: as it was given.
+        hosts: whether links can be broken, and proxies cannot.
 
     Raises:
         ValueError: there is no such kind.
     """
+    known = HOST_FAULTS if hosts else FAULTS
     if text == ALL:
-        return FAULTS
+        return known
     words = set() if text == NONE else set(text.split(","))
-    unknown = sorted(words - set(FAULTS))
+    unknown = sorted(words - set(known))
     if unknown:
-        raise ValueError(f"'{unknown[0]}' is not one of {', '.join((*FAULTS, ALL, NONE))}")
-    return tuple(fault for fault in FAULTS if fault in words)
+        raise ValueError(f"'{unknown[0]}' is not one of {', '.join((*known, ALL, NONE))}")
+    return tuple(fault for fault in known if fault in words)

@@ -9,6 +9,8 @@ from scripts.faults.entries import Hurt, Ns
 Span = tuple[Ns, Ns]
 _STORE = ("redis-restart", "redis-hang", "power")
 _SILENCING = ("pause", "cut", "slow")
+_LOSING = ("part", "one-way")
+_STORE_SIDES, _CLIENT_SIDES = ("store", "all"), ("clients", "all")
 _RESCUE_S = 8.0
 _MARGIN_NS = SECOND
 
@@ -35,6 +37,21 @@ class Outages:
         """
         return any(begin <= end and start <= until for begin, until in self._spans(node))
 
+    def unheard(self, node: str, start: Ns, end: Ns) -> bool:
+        """Say whether a node may rightly have given up its sessions between `start` and `end`.
+
+        Only where packets between it and the clients were lost; and then until the clients have
+        found that out: at once, if the way is whole again, or after they have heard nothing for
+        too long.
+        """
+        silence_ns = round(self._book.run.silence_s * SECOND)
+        for hurt in self._book.hurts:
+            if hurt.fault in _LOSING and hurt.where == node and hurt.side in _CLIENT_SIDES:
+                until = max(hurt.until, hurt.at + silence_ns) + _MARGIN_NS
+                if hurt.at <= end and start <= until:
+                    return True
+        return False
+
     def explain(self, message: Message) -> bool:
         """Say whether anything was broken or moved while a message was under way."""
         start, end = message.sent.at, message.told_at
@@ -60,8 +77,9 @@ class Outages:
         spans = _merged(((hurt.at, hurt.until) for hurt in silent), self._beat_ns + _MARGIN_NS)
         # The last heartbeat may have been as long ago as one is late at most.
         patience_ns = self._lease_ns - self._beat_ns
+        return_ns = round(self._book.run.return_s * SECOND)
         return tuple(
-            (begin + patience_ns, until + self._lease_ns)
+            (begin + patience_ns, until + self._lease_ns + return_ns)
             for begin, until in spans
             if until - begin >= patience_ns
         )
@@ -69,6 +87,8 @@ class Outages:
 
 def _silences(hurt: Hurt, node: str) -> bool:
     """Say whether a fault keeps a node from renewing its lease."""
+    if hurt.fault in _LOSING:
+        return hurt.where == node and hurt.side in _STORE_SIDES
     return hurt.fault in _STORE or (hurt.fault in _SILENCING and hurt.where == node)
 
 

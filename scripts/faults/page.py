@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from playwright.async_api import Page as Tab
 
-from scripts.faults.connection import HOST, LOST
+from scripts.faults.connection import LOST
 from scripts.faults.entries import Acked, Closed, Got, Ns, Opened
 from scripts.faults.ledger import Pen, now
 
@@ -30,7 +30,7 @@ class Page:
 
     Args:
         user: who it is.
-        ports: the nodes'; the first one serves it.
+        nodes: their addresses; the first one serves it.
         tab: an empty page.
         numbers: gives connections their numbers.
         pen: the ledger.
@@ -40,7 +40,7 @@ class Page:
     def __init__(
         self,
         user: str,
-        ports: Sequence[int],
+        nodes: Sequence[str],
         tab: Tab,
         *,
         numbers: Callable[[], int],
@@ -50,7 +50,7 @@ class Page:
         self.user = user
         self.live = False
         self.failed = ""
-        self._ports = ports
+        self._nodes = nodes
         self._tab = tab
         self._numbers = numbers
         self._pen = pen
@@ -70,12 +70,12 @@ class Page:
         tab.on("crash", lambda _: self._bad("the page has crashed"))
         await tab.expose_function("tell", self._told)
         # Any document of a node will do: it gives the page its origin, and runs nothing by itself.
-        await tab.goto(f"http://{HOST}:{self._ports[0]}/static/switchboard.d.ts")
+        await tab.goto(f"http://{self._nodes[0]}/static/switchboard.d.ts")
         self._begun = await self._beginning()
         await tab.evaluate(
             _APPLICATION.read_text(encoding="utf-8"),
             {
-                "urls": [f"ws://{HOST}:{port}/ws" for port in self._ports],
+                "urls": [f"ws://{address}/ws" for address in self._nodes],
                 "user": self.user,
                 "device": DEVICE,
                 "options": {

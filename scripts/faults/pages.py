@@ -41,15 +41,15 @@ class Pages:
         self._numbers = count(_FIRST_NUMBER)
 
     async def start(self, request: Request) -> Request:
-        """Open a page for each of `users` on the nodes at `ports`; return when all are connected.
+        """Open a page for each of `users` on these `nodes`; return when all are connected.
 
         Each is served by another node, as far as there are nodes.
         """
-        ports, ping_s = request["ports"], request["ping_s"]
+        nodes, ping_s = request["nodes"], request["ping_s"]
         for index, user in enumerate(request["users"]):
             tab = await (await self._browser.new_context()).new_page()
-            first = index % len(ports)
-            turned = [*ports[first:], *ports[:first]]
+            first = index % len(nodes)
+            turned = [*nodes[first:], *nodes[:first]]
             page = Page(user, turned, tab, numbers=self._number, pen=self._pen, ping_s=ping_s)
             self._pages.append(page)
             await page.start()

@@ -3,23 +3,23 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Self
 
 from router.store.remains import TOKEN_TTL_MS
-from scripts.faults import sender as sending
 from scripts.faults.entries import Final, Run
+from scripts.faults.ground import make_ground, start_store
 from scripts.faults.hurting import Hurting
 from scripts.faults.ledger import LOGS, Pen, now, write_run
 from scripts.faults.looking import Looking
 from scripts.faults.options import Options
-from scripts.faults.slots import INBOX_CAP, MAIL_CAP, PREFIX, Nodes, settings_of
-from scripts.faults.steps import Step, make_plan
+from scripts.faults.settings import INBOX_CAP, MAIL_CAP, PREFIX, settings_of
+from scripts.faults.slots import Nodes
+from scripts.faults.steps import CLIENTS, SENDER, Step, make_plan
 from scripts.measuring.children import Child, Children, python
-from scripts.measuring.peer import STORE_URL
 from scripts.measuring.plan import user_name
-from scripts.measuring.store import Store, Stores
+from scripts.measuring.store import Stores
 
 RUNNER_FILE = "runner.jsonl"
 Progress = Callable[[str, int], None]
@@ -49,6 +49,8 @@ def describe_run(options: Options) -> Run:
         mail_cap=MAIL_CAP,
         timeout_s=options.timeout_s,
         pages=list(page_users(options)),
+        return_s=options.return_s,
+        silence_s=options.silence_s,
     )
 
 
@@ -73,7 +75,7 @@ class Stage:
         self.progress = progress
         self._stores = stores
         self._exits = AsyncExitStack()
-        self.store: Store
+        self._owners = self._exits.enter_context(ExitStack())  # of what outlives the processes
         self.pen: Pen
         self.nodes: Nodes
         self.clients: Child
@@ -96,30 +98,27 @@ class Stage:
     async def _start(self) -> None:
         options, enter = self.options, self._exits.enter_async_context
         self.progress("starting the store and the nodes", 0)
-        self.store = self._stores.start("store", append_fsync="always")
+        store, hosts = start_store(self._owners, options, self._stores)
         children = await enter(Children(self.folder / LOGS))
+        ground = await make_ground(self._exits, options, store, hosts, children, self.folder)
         self.pen = await enter(Pen(self.folder / RUNNER_FILE))
-        self.nodes = await enter(Nodes(options, self.store, children, self.pen))
+        self.nodes = await enter(Nodes(options, ground, children, self.pen))
         await asyncio.gather(*(slot.start() for slot in self.nodes.slots.values()))
         ledger = str(self.folder)
-        self.clients = await children.start(
-            "clients", python("scripts.faults.clients", ledger), talks=True
-        )
+        command = ground.place(CLIENTS).command(python("scripts.faults.clients", ledger))
+        env = ground.environment(CLIENTS)
+        self.clients = await children.start("clients", command, env, talks=True)
         if options.pages:
             command = python("scripts.faults.pages", ledger)
             self.pages = await children.start("pages", command, talks=True)
-        env = {
-            **settings_of(options),
-            STORE_URL: self.store.url,
-            sending.THROUGH: self.nodes.sender_proxy.url,
-        }
-        command = python("scripts.faults.sender", ledger)
+        command = ground.place(SENDER).command(python("scripts.faults.sender", ledger))
+        env = {**settings_of(options), **ground.environment(SENDER)}
         self.sender = await children.start("sender", command, env, talks=True)
         users = [user_name(index) for index in range(options.users)] + [*page_users(options)]
-        self.looking = Looking(self.store.url, PREFIX, users, self.pen)
+        self.looking = Looking(ground.looking_url, PREFIX, users, self.pen)
         self._exits.push_async_callback(self.looking.close)
         self.hurting = Hurting(
-            self.nodes, self.store, self.clients, self.looking, self.pen, options.lease_s
+            self.nodes, ground, self.clients, self.looking, self.pen, options.lease_s
         )
 
     async def connect(self) -> None:
@@ -130,17 +129,18 @@ class Stage:
             _CONNECT_S,
             seed=self.options.seed,
             users=self.options.users,
-            ports=list(self.nodes.ports),
+            nodes=list(self.nodes.addresses),
             durable=self.options.durable > 0,
             clients=self.options.clients,
             ping_s=self.options.ping_s,
+            silence_s=self.options.silence_s,
         )
         if self.pages is not None:
             await self.pages.ask(
                 "start",
                 _CONNECT_S,
                 users=page_users(self.options),
-                ports=list(self.nodes.ports),
+                nodes=list(self.nodes.addresses),
                 ping_s=self.options.ping_s,
             )
 
@@ -152,7 +152,7 @@ class Stage:
             seed=options.seed,
             users=options.users,
             pages=page_users(options),
-            ports=list(self.nodes.ports),
+            nodes=list(self.nodes.addresses),
             rate=options.rate,
             seconds=options.seconds,
             durable=options.durable,

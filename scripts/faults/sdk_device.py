@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from router.client import Client, Message, Open, Options, State
-from scripts.faults.connection import HOST, LOST
+from scripts.faults.connection import LOST
 from scripts.faults.entries import Acked, Closed, Deaf, Got, Opened
 from scripts.faults.ledger import Pen, now
 
@@ -19,26 +19,28 @@ class SdkDevice:
 
     Args:
         user, name: which it is.
-        ports: the nodes'.
+        nodes: their addresses.
         numbers: gives connections their numbers.
         pen: the ledger.
         ping_s: time between its pings on a quiet connection.
+        token: says who it is; "" where nodes believe everybody.
     """
 
     def __init__(
         self,
         user: str,
         name: str,
-        ports: Sequence[int],
+        nodes: Sequence[str],
         *,
         numbers: Callable[[], int],
         pen: Pen,
         ping_s: float,
+        token: str,
     ) -> None:
         self.user = user
         self.name = name
         self.met = False
-        self.port = 0
+        self.address = ""
         self._numbers = numbers
         self._pen = pen
         self._number = 0
@@ -46,8 +48,9 @@ class SdkDevice:
         self._reading = asyncio.Event()
         self._reading.set()
         self._client = Client(
-            [f"ws://{HOST}:{port}/ws" for port in ports],
-            user=user,
+            [f"ws://{address}/ws" for address in nodes],
+            user=None if token else user,
+            token=token or None,
             device=name,
             on_state=self._entered,
             options=Options(ping_interval_s=ping_s, retry_base_s=0.1, retry_cap_s=2.0),

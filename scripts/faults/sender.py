@@ -21,10 +21,12 @@ from scripts.faults.entries import Sent, Told
 from scripts.faults.ledger import Pen, now
 from scripts.measuring.http import post
 from scripts.measuring.peer import Request, describe, serve
+from scripts.measuring.place import place_of
 from scripts.measuring.plan import user_name
 
 FILE = "sends.jsonl"
 THROUGH = "SWITCHBOARD_CHAOS_THROUGH"  # the store's address through a proxy
+KEY = "SWITCHBOARD_CHAOS_KEY"  # of the API, where nodes ask for one
 BROKEN = "broken"
 _ORIGINS = 4
 _GRACE_S = 4.0
@@ -100,14 +102,14 @@ class Sender:
         self._pen = pen
         self._routers = routers
         self._calls: set[asyncio.Task[None]] = set()
-        self._ports: list[int] = []
+        self._nodes: list[str] = []
         self._timeout_s = 0.0
         self._sent = 0
         self._load: asyncio.Task[None] | None = None
 
     async def start(self, request: Request) -> Request:
         """Begin to send `rate` messages a second for `seconds`."""
-        self._ports = request["ports"]
+        self._nodes = request["nodes"]
         self._timeout_s = request["timeout_s"]
         ways = [*self._routers, "http"]
         drawing = Drawing(
@@ -171,7 +173,8 @@ class Sender:
         return Told(now(), sent.n, str(result.outcome), result.id, result.reason)
 
     async def _by_http(self, sent: Sent) -> Told:
-        port = self._ports[sent.n % len(self._ports)]
+        place, port = place_of(self._nodes[sent.n % len(self._nodes)])
+        path, key = f"/api/v1/users/{sent.user}/messages", os.environ.get(KEY, "")
         body: dict[str, Any] = {
             "data": sent.data(),
             "from": sent.origin,
@@ -183,7 +186,7 @@ class Sender:
             body["ttl_s"] = sent.ttl_s
         try:
             async with asyncio.timeout(self._timeout_s + _GRACE_S):
-                _, answer = await post(port, f"/api/v1/users/{sent.user}/messages", body)
+                _, answer = await post(port, path, body, place=place, key=key)
         except ConnectionRefusedError as exc:
             return Told(now(), sent.n, "unavailable", reason=str(exc))
         except (OSError, TimeoutError) as exc:

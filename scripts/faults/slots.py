@@ -1,27 +1,23 @@
-"""The nodes of a run: name, port and proxy to the store outlive their processes."""
+"""The nodes of a run: name, place and port outlive their processes."""
 
 import asyncio
 import signal
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
 from scripts.faults.entries import Ended
+from scripts.faults.ground import Ground
 from scripts.faults.ledger import Pen, now
 from scripts.faults.options import Options
+from scripts.faults.settings import settings_of
 from scripts.faults.steps import node_names
 from scripts.measuring.children import Child, ChildFailed, Children
 from scripts.measuring.cluster import free_ports, start_node
-from scripts.measuring.peer import STORE_URL
-from scripts.measuring.proxy import Proxy
-from scripts.measuring.store import Store
+from scripts.measuring.place import Place
 
 _FOREVER_S = 1e6
 _AGAIN_S = 0.5
-PREFIX = "chaos"
-INBOX_CAP = 10_000
-MAIL_CAP = 1_000
 
 
 class Slot:
@@ -29,33 +25,37 @@ class Slot:
 
     Args:
         name: of the node.
-        port: where it listens.
-        proxy: between it and the store.
+        place, port: where it listens.
         children: owns its processes.
         pen: the ledger.
-        env: settings that all nodes have.
+        env: its settings.
     """
 
     def __init__(
         self,
         name: str,
+        place: Place,
         port: int,
-        proxy: Proxy,
         children: Children,
         pen: Pen,
         env: Mapping[str, str],
     ) -> None:
         self.name = name
-        self.port = port
-        self.proxy = proxy
         self.child: Child | None = None
         self.gone = asyncio.Event()
         self._children = children
         self._pen = pen
-        self._env = {**env, STORE_URL: proxy.url}
+        self._place = place
+        self._port = port
+        self._env = env
         self._starts = 0
         self._meant = False
         self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> str:
+        """Return where it listens: host, colon, port."""
+        return self._place.at(self._port)
 
     @property
     def pid(self) -> int:
@@ -71,7 +71,9 @@ class Slot:
         self._starts += 1
         self._meant = False
         label = f"{self.name}-{self._starts}"
-        child = await start_node(self._children, label, self.name, self.port, self._env)
+        child = await start_node(
+            self._children, label, self.name, self._port, self._env, self._place
+        )
         self.child = child
         self.gone.clear()
         self._watch = asyncio.create_task(self._watch_it(child), name=f"watch {label}")
@@ -123,31 +125,30 @@ class Slot:
 
 
 class Nodes:
-    """All nodes of a run, and one more proxy for the sender; an async context manager.
+    """All nodes of a run; an async context manager.
 
     Args:
         options: how many, and how.
-        store: of the run.
+        ground: where they are.
         children: owns the processes.
         pen: the ledger.
     """
 
-    def __init__(self, options: Options, store: Store, children: Children, pen: Pen) -> None:
-        self.slots: dict[str, Slot] = {}
-        self._options = options
-        self._store = store
-        self._children = children
-        self._pen = pen
-        self._exits = AsyncExitStack()
-        self.sender_proxy = self._proxy()
+    def __init__(self, options: Options, ground: Ground, children: Children, pen: Pen) -> None:
+        names = node_names(options.nodes)
+        self.slots = {
+            name: Slot(
+                name,
+                ground.place(name),
+                port,
+                children,
+                pen,
+                {**settings_of(options), **ground.environment(name)},
+            )
+            for name, port in zip(names, free_ports(len(names)), strict=True)
+        }
 
     async def __aenter__(self) -> Self:
-        await self._exits.enter_async_context(self.sender_proxy)
-        names = node_names(self._options.nodes)
-        for name, port in zip(names, free_ports(len(names)), strict=True):
-            proxy = await self._exits.enter_async_context(self._proxy())
-            env = settings_of(self._options)
-            self.slots[name] = Slot(name, port, proxy, self._children, self._pen, env)
         return self
 
     async def __aexit__(
@@ -157,35 +158,8 @@ class Nodes:
         trace: TracebackType | None,
     ) -> None:
         await asyncio.gather(*(slot.close() for slot in self.slots.values()))
-        await self._exits.aclose()
 
     @property
-    def ports(self) -> Sequence[int]:
+    def addresses(self) -> Sequence[str]:
         """Return where they listen."""
-        return [slot.port for slot in self.slots.values()]
-
-    @property
-    def proxies(self) -> Sequence[Proxy]:
-        """Return every proxy."""
-        return [self.sender_proxy, *(slot.proxy for slot in self.slots.values())]
-
-    def _proxy(self) -> Proxy:
-        address = self._store.server.address
-        return Proxy(address.socket, address.login)
-
-
-def settings_of(options: Options) -> dict[str, str]:
-    """Return the settings of nodes and senders, as the environment gives them."""
-    given: dict[str, dict[str, object]] = {
-        "registry": {"prefix": PREFIX, "user_ttl_s": 3 * options.sweep_s},
-        "lease": {"ttl_s": options.lease_s, "heartbeat_s": options.heartbeat_s},
-        "inbox": {"max_length": INBOX_CAP, "block_s": 1.0 if options.quick else 5.0},
-        "mailbox": {"max_length": MAIL_CAP},
-        "node": {"ping_interval_s": options.ping_s, "drain_s": options.drain_s},
-        "log": {"level": "info", "format": "json"},
-    }
-    return {
-        f"SWITCHBOARD_{section}__{key}".upper(): str(value)
-        for section, values in given.items()
-        for key, value in values.items()
-    }
+        return [slot.address for slot in self.slots.values()]

@@ -1,21 +1,28 @@
 """The plan of a run: what is broken when. Pure; the same seed gives the same plan."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from scripts.faults.options import Options
+from scripts.faults.options import LINK_FAULTS, Options
 
 STORE = "store"
 SENDER = "sender"
 CLIENTS = "clients"
+ALL = "all"
+OUTWARDS, INWARDS = "out", "in"
 _FIRST_S = 1.5
 _LAST_S = 1.0  # nothing is begun so shortly before the end
 _GAP_S = (0.4, 3.4)
 _QUICK_GAP_S = (0.2, 1.4)
+_LONG_PARTING = 0.5  # share of the broken links that stay so for longer than a lease
 _LONG = 0.25  # share of the pauses and holes that outlast a lease
 _CUTS = ("reset", "bytes", "reply", "hole", "hole-in", "hole-out", "refuse")
 _MOVES = ("move", "leave", "vanish", "storm", "deaf")
 _KILLS = ("kill", "kill-full", "kill-rescuer")
+_HOST_KILLS = ("kill", "kill-full")  # a rescuer is found out by its proxy
+_SIDES = (STORE, CLIENTS, ALL)
+_LATE_MS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,7 @@ class Step:
         how: which way, where the kind has several.
         lasts_s: how long.
         amount: bytes until a cut, the n-th command, milliseconds of delay, share of the clients.
+        side: of links between hosts: those to the store, those to `CLIENTS` and senders, or `ALL`.
     """
 
     at_s: float
@@ -37,6 +45,7 @@ class Step:
     how: str = ""
     lasts_s: float = 0.0
     amount: float = 0.0
+    side: str = ""
 
 
 def node_names(count: int) -> tuple[str, ...]:
@@ -81,7 +90,12 @@ def _draw(
     if fault in ("redis-restart", "redis-hang"):
         return _hurt_store(rng, at_s, fault, options.lease_s) if busy[STORE] <= at_s else None
     free = [name for name in node_names(options.nodes) if busy[name] <= at_s]
-    return _hurt_node(rng, at_s, fault, rng.choice(free), options.lease_s) if free[1:] else None
+    if not free[1:]:
+        return None
+    if fault in LINK_FAULTS:
+        return _hurt_link(rng, at_s, fault, rng.choice(free), options.lease_s)
+    kills = _HOST_KILLS if options.hosts else _KILLS
+    return _hurt_node(rng, at_s, fault, rng.choice(free), options.lease_s, kills)
 
 
 def _hurt_store(rng: Random, at_s: float, fault: str, lease_s: float) -> Step:
@@ -90,9 +104,20 @@ def _hurt_store(rng: Random, at_s: float, fault: str, lease_s: float) -> Step:
     return Step(at_s, fault, STORE, rng.choice(("term", "kill")), _s(rng, 0.1, lease_s / 6))
 
 
-def _hurt_node(rng: Random, at_s: float, fault: str, node: str, lease_s: float) -> Step:
+def _hurt_link(rng: Random, at_s: float, fault: str, node: str, lease_s: float) -> Step:
+    side = rng.choice(_SIDES)
+    how = rng.choice((OUTWARDS, INWARDS)) if fault == "one-way" else "both"
+    long = rng.random() < _LONG_PARTING
+    lasts_s = _s(rng, 1.2 * lease_s, 2.0 * lease_s) if long else _s(rng, 0.3, 0.6 * lease_s)
+    amount = _LATE_MS if fault == "late" else 0
+    return Step(at_s, fault, node, how, lasts_s, amount, side)
+
+
+def _hurt_node(
+    rng: Random, at_s: float, fault: str, node: str, lease_s: float, kills: Sequence[str]
+) -> Step:
     if fault == "kill":
-        return Step(at_s, fault, node, rng.choice(_KILLS), _s(rng, 0.2, 4.0), rng.randint(1, 3))
+        return Step(at_s, fault, node, rng.choice(kills), _s(rng, 0.2, 4.0), rng.randint(1, 3))
     if fault == "pause":
         long = rng.random() < _LONG
         span = (1.3 * lease_s, 1.7 * lease_s) if long else (0.3, 0.6 * lease_s)

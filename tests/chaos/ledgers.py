@@ -98,9 +98,9 @@ class Ledger:
         """Let a client read nothing for a while."""
         self.entries += [Deaf(at(start), c), Deaf(at(end), c, off=True)]
 
-    def hurt(self, fault: str, where: str, start: float, end: float) -> None:
+    def hurt(self, fault: str, where: str, start: float, end: float, side: str = "") -> None:
         """Let something be broken."""
-        self.entries.append(Hurt(at(start), fault, where, at(end)))
+        self.entries.append(Hurt(at(start), fault, where, at(end), side=side))
 
     def fill(self, length: int, mail: int = 0) -> None:
         """Let an inbox, and a mailbox, be that full."""

@@ -207,6 +207,68 @@ class TestPauses:
         assert ledger.broken() == set()
 
 
+class TestBrokenLinks:
+    """Messages are sent at 10 s; clients give a node up after 6 s, and it is back 7 s after."""
+
+    @pytest.fixture
+    def ledger(self) -> Ledger:
+        ledger = Ledger()
+        ledger.run = msgspec.structs.replace(ledger.run, silence_s=6, return_s=7)
+        return ledger
+
+    @pytest.mark.parametrize("fault", ["part", "one-way"])
+    @pytest.mark.parametrize("side", ["store", "all"])
+    def test_a_lease_may_end_where_the_way_to_the_store_was_broken(
+        self, ledger: Ledger, fault: str, side: str
+    ) -> None:
+        ledger.hurt(fault, "n1", 1, 14, side)
+        ledger.send(outcome="offline")
+        assert ledger.broken() == set()
+
+    def test_and_the_node_has_time_to_connect_again_and_to_register(self, ledger: Ledger) -> None:
+        ledger.hurt("part", "n1", 1, 14, "store")
+        ledger.send(when=30, outcome="offline")
+        assert ledger.broken() == set()
+
+    def test_but_no_more_than_that(self, ledger: Ledger) -> None:
+        ledger.hurt("part", "n1", 1, 14, "store")
+        ledger.send(when=32, outcome="offline")
+        assert ledger.broken() == {"false offline"}
+
+    @pytest.mark.parametrize("side", ["clients", "all"])
+    def test_a_node_may_give_up_sessions_that_it_cannot_hear(
+        self, ledger: Ledger, side: str
+    ) -> None:
+        ledger.hurt("one-way", "n1", 8, 10, side)
+        ledger.send(outcome="offline")
+        assert ledger.broken() == set()
+
+    def test_whose_clients_find_that_out_when_they_have_heard_nothing(self, ledger: Ledger) -> None:
+        ledger.hurt("part", "n1", 5, 7, "clients")
+        ledger.send(outcome="offline")
+        assert ledger.broken() == set()
+
+    def test_and_not_later(self, ledger: Ledger) -> None:
+        ledger.hurt("part", "n1", 1, 4, "clients")
+        ledger.send(outcome="offline")
+        assert ledger.broken() == {"false offline"}
+
+    @pytest.mark.parametrize(
+        ("fault", "node", "side"),
+        [
+            ("part", "n1", "clients"),  # begins too late
+            ("late", "n1", "all"),
+            ("part", "n2", "all"),
+        ],
+    )
+    def test_nothing_else_makes_a_live_session_offline(
+        self, ledger: Ledger, fault: str, node: str, side: str
+    ) -> None:
+        ledger.hurt(fault, node, 11.5 if (fault, node) == ("part", "n1") else 1, 16, side)
+        ledger.send(outcome="offline")
+        assert ledger.broken() == {"false offline"}
+
+
 class TestConnections:
     def test_a_device_cannot_go_on_where_it_was(self, ledger: Ledger) -> None:
         ledger.open(ALICE, 20, "phone", since="1-0", resumed=False)

@@ -4,10 +4,22 @@ import dataclasses
 
 import pytest
 
-from scripts.faults.options import FAULTS, Options, parse_faults
-from scripts.faults.steps import CLIENTS, SENDER, STORE, make_plan, node_names
+from scripts.faults.options import FAULTS, HOST_FAULTS, LINK_FAULTS, Options, parse_faults
+from scripts.faults.parting import pairs_of
+from scripts.faults.steps import (
+    ALL,
+    CLIENTS,
+    INWARDS,
+    OUTWARDS,
+    SENDER,
+    STORE,
+    Step,
+    make_plan,
+    node_names,
+)
 
 OPTIONS = Options()
+ON_HOSTS = Options(hosts=True, faults=HOST_FAULTS)
 
 
 @pytest.mark.parametrize("quick", [False, True])
@@ -25,6 +37,29 @@ def test_a_long_plan_has_every_kind_of_fault(seed: int) -> None:
     assert {step.where for step in plan} <= places
     assert [step.at_s for step in plan] == sorted(step.at_s for step in plan)
     assert all(0 < step.at_s < OPTIONS.seconds for step in plan)
+
+
+@pytest.mark.parametrize("seed", range(1, 11))
+def test_a_long_plan_on_hosts_breaks_links_on_every_side_and_needs_no_proxy(seed: int) -> None:
+    plan = make_plan(dataclasses.replace(ON_HOSTS, seed=seed))
+    assert {step.fault for step in plan} == set(HOST_FAULTS)
+    assert not {"cut", "slow"} & set(HOST_FAULTS)
+    assert {step.side for step in plan if step.fault in LINK_FAULTS} == {STORE, CLIENTS, ALL}
+    assert {step.how for step in plan if step.fault == "one-way"} == {OUTWARDS, INWARDS}
+    assert "kill-rescuer" not in {step.how for step in plan}
+
+
+def test_a_broken_link_is_broken_to_each_host_of_its_side() -> None:
+    names = (STORE, CLIENTS, SENDER, "n1", "n2")
+    out, back = ("n1", STORE), (STORE, "n1")
+    assert pairs_of(Step(1, "part", "n1", side=STORE), names) == [out, back]
+    assert pairs_of(Step(1, "one-way", "n1", OUTWARDS, side=STORE), names) == [out]
+    assert pairs_of(Step(1, "one-way", "n1", INWARDS, side=STORE), names) == [back]
+    clients = pairs_of(Step(1, "late", "n1", side=CLIENTS), names)
+    assert set(clients) == {("n1", CLIENTS), ("n1", SENDER), (CLIENTS, "n1"), (SENDER, "n1")}
+    everything = pairs_of(Step(1, "part", "n1", side=ALL), names)
+    assert {pair[1] for pair in everything} == set(names)
+    assert len(everything) == 8
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -52,5 +87,9 @@ def test_faults_are_named_one_by_one_or_all() -> None:
     assert parse_faults("all") == FAULTS
     assert parse_faults("none") == ()
     assert parse_faults("move,kill") == ("kill", "move")
+    assert parse_faults("all", hosts=True) == HOST_FAULTS
+    assert parse_faults("part,kill", hosts=True) == ("kill", "part")
+    with pytest.raises(ValueError, match="'cut' is not one of kill"):
+        parse_faults("cut", hosts=True)
     with pytest.raises(ValueError, match="'fire' is not one of kill, pause"):
         parse_faults("fire")

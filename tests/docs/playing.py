@@ -29,6 +29,9 @@ NOT_RUN: Final[Mapping[str, str]] = {
     "scripts/chaos --seconds 120 --seed 1 --nodes 4 --users 200 --rate 300 --faults all": (
         "it takes minutes; tests/chaos/test_short_run.py runs it small"
     ),
+    "scripts/chaos --hosts --seconds 120 --seed 1 --nodes 3 --users 100 --rate 100": (
+        "it takes minutes and needs root; tests/hosts plays short plans"
+    ),
     ".ci/run": "it is what CI runs",
     "python3 -m tests.model --all": "it takes an hour; one configuration is run",
 }
