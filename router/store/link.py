@@ -99,7 +99,7 @@ class Link:
         """Close the connection; what still waits for replies is told that they are lost."""
         await self._keeper.stop()
         if self._wire is not None:
-            await self._end(self._wire, "closed by us")
+            await self._end(self._wire, "closed by us", last_words=True)
 
     def abort(self, reason: str) -> None:
         """Give the present connection up; the link connects again."""
@@ -190,9 +190,9 @@ class Link:
         self._up_at = asyncio.get_running_loop().time()
         self._on_up()
 
-    async def _end(self, wire: Wire, reason: str) -> None:
+    async def _end(self, wire: Wire, reason: str, *, last_words: bool = False) -> None:
         """Abort a wire and see it gone: connection_lost comes in the loop's next round."""
-        wire.abort(reason)
+        wire.abort(reason, deliver=last_words)
         while not wire.lost:
             await asyncio.sleep(0)
 

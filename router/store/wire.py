@@ -5,6 +5,7 @@ protocol takes the transport over. What is gained: a reply costs one callback, n
 """
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections import deque
@@ -23,7 +24,9 @@ Done = Callable[[list[Any] | None], None]
 
 _MORE: Final = object()
 _TICK_S: Final = 0.5
-_DISCARD: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: nothing is sent after the close
+# SO_LINGER: whether, and for how many seconds, the kernel goes on sending after the close.
+_DISCARD: Final = struct.pack("ii", 1, 0)
+_DELIVER: Final = struct.pack("ii", 0, 0)
 _log = structlog.get_logger()
 
 
@@ -32,6 +35,11 @@ class Wire(asyncio.Protocol):
 
     Commands run in the order in which they were sent, and their replies come back in that order.
     Nothing is ever repeated: whoever sent a command knows whether it may run twice.
+
+    What the store has not acknowledged by the end is dropped, also if this process is killed. Where
+    packets were lost, the kernel would else go on sending it for minutes, and commands would run
+    when nobody reckons with them any more: a route would be written for an endpoint that was
+    cleaned up meanwhile.
 
     Args:
         connection: connected and authenticated by redis-py; it belongs to this wire from now on.
@@ -65,6 +73,7 @@ class Wire(asyncio.Protocol):
         transport = cast(Any, connection)._writer.transport  # noqa: SLF001 - see above
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_protocol(self)
+        self._linger(_DISCARD)
         self._watch = asyncio.get_running_loop().call_later(_TICK_S, self._tick, 0)
 
     def send(self, data: bytes, count: int, done: Done) -> None:
@@ -101,15 +110,18 @@ class Wire(asyncio.Protocol):
         """
         self._waiting.append((count, done))
 
-    def abort(self, reason: str) -> None:
+    def abort(self, reason: str, *, deliver: bool = False) -> None:
         """Give the connection up; every waiting `Done` gets None, in the loop's next round.
 
         Replies that have arrived already are not handed out any more.
 
         Args:
             reason: for the log and for `on_lost`; the first one stands.
+            deliver: what the kernel has taken may still arrive.
         """
         if not self.lost and not self._given_up:
+            if deliver:
+                self._linger(_DELIVER)
             self._given_up = True
             self.reason = reason
             self._transport.abort()
@@ -172,19 +184,14 @@ class Wire(asyncio.Protocol):
         """Notice a store that accepts commands and never answers."""
         quiet = self._waiting and answered == self._answered
         self._quiet_ticks = self._quiet_ticks + 1 if quiet else 0
-        if self._quiet_ticks >= self._allowed_ticks and not self._given_up:
-            self._discard()
+        if self._quiet_ticks >= self._allowed_ticks:
             self.abort(f"no reply for {self._allowed_ticks * _TICK_S:g} s")
             return
         loop = asyncio.get_running_loop()
         self._watch = loop.call_later(_TICK_S, self._tick, self._answered)
 
-    def _discard(self) -> None:
-        """Have what the store has not acknowledged yet never reach it.
-
-        Where packets were lost, the kernel would go on sending it for minutes after the end of the
-        connection, and commands would run when nobody reckons with them any more: a route would be
-        written for an endpoint that was cleaned up meanwhile.
-        """
+    def _linger(self, option: bytes) -> None:
         end = self._transport.get_extra_info("socket")
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DISCARD)
+        if end is not None:  # else it has ended already
+            with contextlib.suppress(OSError):  # the same, seen otherwise
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)

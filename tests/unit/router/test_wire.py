@@ -1,6 +1,8 @@
 """One open connection: replies belong to commands, whatever happens around them."""
 
 import asyncio
+import signal
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -296,6 +298,88 @@ class TestLoss:
         assert redis.exists(keys.dead) == 0
 
 
+class SlowReader:
+    """A store that greets and then reads nothing, until it is told to go on to the end."""
+
+    def __init__(self) -> None:
+        self.goes_on = asyncio.Event()
+        self.how_it_ended = ""
+        self.url = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"HELLO")
+        writer.write(WELCOME)
+        await self.goes_on.wait()
+        try:
+            while await reader.read(65_536):
+                pass
+            self.how_it_ended = "all that was taken has come"
+        except ConnectionResetError:
+            self.how_it_ended = "the rest was dropped"
+        writer.transport.abort()
+
+    async def end(self) -> str:
+        """Read on; return how the connection ended."""
+        self.goes_on.set()
+        await eventually(lambda: bool(self.how_it_ended))
+        return self.how_it_ended
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from router.settings import RedisSettings
+from router.store.connect import Connector
+from router.store.resp import pack
+from router.store.wire import Wire
+async def main():
+    connection = await Connector(sys.argv[1], RedisSettings()).connect()
+    wire = Wire(connection, print, print, 5.0)
+    wire.send(pack("SET", "key", "x" * 16_000_000), 1, print)
+    os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(main())
+"""
+
+
+class TestWhatIsOnItsWay:
+    """More than the kernel takes is sent to a store that does not read it."""
+
+    @pytest.fixture
+    async def store_there(self) -> AsyncIterator[SlowReader]:
+        slow = SlowReader()
+        async with await asyncio.start_server(slow.serve, "127.0.0.1", 0) as server:
+            slow.url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            yield slow
+
+    async def wired_to(self, store: SlowReader, heard: Heard) -> Wire:
+        wire = await wired(Connector(store.url, RedisSettings()), heard, 0.5)
+        wire.send(pack("SET", "key", "x" * 16_000_000), 1, heard.done("set"))
+        return wire
+
+    async def test_never_arrives_after_a_silent_store_was_given_up(
+        self, store_there: SlowReader, heard: Heard, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(wire_module, "_TICK_S", 0.05)
+        wire = await self.wired_to(store_there, heard)
+        await eventually(lambda: wire.lost)
+        assert heard.all == [("set", None), ("lost", "no reply for 0.5 s")]
+        assert await store_there.end() == "the rest was dropped"
+
+    async def test_never_arrives_after_the_process_was_killed(
+        self, store_there: SlowReader
+    ) -> None:
+        killed = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, store_there.url)
+        assert await killed.wait() == -signal.SIGKILL
+        assert await store_there.end() == "the rest was dropped"
+
+    async def test_arrives_after_a_close_of_ours(
+        self, store_there: SlowReader, heard: Heard
+    ) -> None:
+        wire = await self.wired_to(store_there, heard)
+        wire.abort("closed by us", deliver=True)
+        await eventually(lambda: wire.lost)
+        assert await store_there.end() == "all that was taken has come"
+
+
 class TestHungStore:
     @pytest.fixture(autouse=True)
     def often(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,32 +392,6 @@ class TestHungStore:
         shaky_wire.send(pack("PING"), 1, heard.done("ping"))
         await eventually(lambda: shaky_wire.lost)
         assert heard.all == [("ping", None), ("lost", "no reply for 0.5 s")]
-
-    async def test_what_is_still_on_its_way_then_never_arrives(self, heard: Heard) -> None:
-        reads_on = asyncio.Event()
-        ends: list[str] = []
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"HELLO")
-            writer.write(WELCOME)
-            await reads_on.wait()
-            try:
-                while await reader.read(65_536):
-                    pass
-                ends.append("all that was sent has come")
-            except ConnectionResetError:
-                ends.append("reset")
-            writer.transport.abort()
-
-        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-            port = server.sockets[0].getsockname()[1]
-            wire = await wired(Connector(f"redis://127.0.0.1:{port}", RedisSettings()), heard, 0.5)
-            wire.send(pack("SET", "key", "x" * 16_000_000), 1, heard.done("set"))
-            await eventually(lambda: wire.lost)
-            assert heard.of("set") is None
-            reads_on.set()
-            await eventually(lambda: bool(ends))
-        assert ends == ["reset"]
 
     async def test_one_that_owes_nothing_is_not(
         self, shaky_wire: Wire, heard: Heard, proxy: Proxy
