@@ -1,7 +1,5 @@
 """Every node of a cluster is restarted, one after the other, while messages flow."""
 
-import asyncio
-import random
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -9,63 +7,16 @@ from typing import Final
 import pytest
 
 from node.spread import window_s
-from router.aio import Router
 from router.model import Outcome
 from router.store.embedded import EmbeddedServer
 from tests.support.node_processes import ProcessCluster, processes
 from tests.support.roaming import Move, Roamer
+from tests.support.streams import Stream, check_the_ledger
 from tests.support.waiting import eventually
 
 # Nothing here may depend on a lease: what a rescue would mend is a fault of the drain.
 PATIENT: Final = {"ttl_s": 60.0, "heartbeat_s": 5.0}
 _BACK_S: Final = 30.0  # beyond its goodbye window, on a machine that has much else to do
-
-
-class Stream:
-    """Numbered messages to random users at a steady rate.
-
-    Args:
-        router: sends them.
-        users: to whom.
-        per_second: how many.
-    """
-
-    def __init__(self, router: Router, users: Sequence[str], per_second: float) -> None:
-        self._router = router
-        self._users = users
-        self._per_second = per_second
-        self._sends: set[asyncio.Task[None]] = set()
-        self._pacing: asyncio.Task[None] | None = None
-        self.outcomes: dict[int, tuple[str, Outcome, str]] = {}
-
-    @staticmethod
-    def durable(number: int) -> bool:
-        """Say whether this one is stored; every other one is."""
-        return number % 2 == 1
-
-    def start(self) -> None:
-        self._pacing = asyncio.create_task(self._pace())
-
-    async def stop(self) -> None:
-        assert self._pacing is not None
-        self._pacing.cancel()
-        await asyncio.wait([self._pacing])
-        await asyncio.gather(*self._sends)
-
-    async def _pace(self) -> None:
-        loop = asyncio.get_running_loop()
-        began, number = loop.time(), 0
-        while True:
-            while number < (loop.time() - began) * self._per_second:
-                send = asyncio.create_task(self._send(random.choice(self._users), number))
-                self._sends.add(send)
-                send.add_done_callback(self._sends.discard)
-                number += 1
-            await asyncio.sleep(0.01)
-
-    async def _send(self, user: str, number: int) -> None:
-        result = await self._router.send(user, number, timeout=30.0, durable=self.durable(number))
-        self.outcomes[number] = (user, result.outcome, result.reason)
 
 
 async def restart_each(cluster: ProcessCluster, places: dict[str, str]) -> None:
@@ -81,28 +32,6 @@ async def restart_each(cluster: ProcessCluster, places: dict[str, str]) -> None:
             assert (await cluster.router.drain(node.name)).startswith(f"{node.name}.")
             assert await node.ended() == 0, node.said
         places[node.name] = (await cluster.start(node.name)).address
-
-
-def check_the_ledger(stream: Stream, roamers: Sequence[Roamer]) -> Counter[Outcome]:
-    """Compare what the sender was told with what the users have; return how often which word."""
-    received = {roamer.user: Counter(roamer.received) for roamer in roamers}
-    for number, (user, outcome, reason) in stream.outcomes.items():
-        times = received[user][number]
-        if stream.durable(number):
-            assert times >= 1, f"{number} to {user}, {outcome}, is lost"
-            assert outcome in (Outcome.DELIVERED, Outcome.QUEUED, Outcome.UNKNOWN), reason
-            continue
-        assert times <= 1, f"{number} came {times} times"
-        if outcome is Outcome.DELIVERED:
-            assert times == 1, f"{number} to {user} is lost"
-        elif outcome is Outcome.OFFLINE:
-            assert times == 0, f"{number} to {user} was called offline, and came"
-        else:
-            assert outcome is Outcome.UNKNOWN, (outcome, reason)
-    for user, numbers in received.items():
-        assert all(stream.outcomes[number][0] == user for number in numbers), "misdelivered"
-    assert [roamer.fell for roamer in roamers if roamer.fell] == []
-    return Counter(outcome for _, outcome, _ in stream.outcomes.values())
 
 
 def most_in_a_second(moves: Sequence[Move]) -> float:
