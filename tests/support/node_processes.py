@@ -137,18 +137,23 @@ class ProcessCluster:
                 print(f"---- {node.name} ----\n{node.said}")
         await self._exits.aclose()
 
-    async def start(self, name: str) -> NodeProcess:
-        """Start one more node, and wait until it takes sessions."""
-        node = self._spawn(name)
+    async def start(self, name: str, port: int = 0) -> NodeProcess:
+        """Start one more node, and wait until it takes sessions.
+
+        Args:
+            name: its name.
+            port: where it listens; 0 for any.
+        """
+        node = self._spawn(name, port)
         self.nodes.append(node)
         await self._is_up(node)
         return node
 
-    def _spawn(self, name: str) -> NodeProcess:
+    def _spawn(self, name: str, port: int = 0) -> NodeProcess:
         log = self._folder / f"{name}-{len(self.nodes)}.log"
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "node.cli", "serve", "--name", name, "--port", "0"],
+                [sys.executable, "-m", "node.cli", "serve", "--name", name, "--port", str(port)],
                 cwd=_ROOT,
                 env={**os.environ, **self._environment()},
                 stdin=subprocess.DEVNULL,
