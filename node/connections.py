@@ -102,6 +102,11 @@ class BoundedServer(HTTPServer):
         oldest.stream.close()
         return True
 
+    @property
+    def arriving(self) -> bool:
+        """Say whether somebody has connected and not asked yet, or asked and has no answer yet."""
+        return bool(self._busy) or any(not each.params.requests for each in self._waiting)
+
     def start_request(
         self, server_conn: object, request_conn: HTTPConnection
     ) -> HTTPMessageDelegate:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
@@ -65,9 +65,16 @@ class Drain:
         self._left: list[ClientSession] = []
         self.begun = False
 
-    async def run(self, stop_listening: Callable[[], None], *, all_leave: bool) -> None:
+    async def run(
+        self,
+        leave_shared: Callable[[float], Awaitable[None]],
+        stop_listening: Callable[[], None],
+        *,
+        all_leave: bool,
+    ) -> None:
         """Leave, in this order; what is not done within `drain_s` is left to a rescue.
 
+        0. A port that others listen on, too, is left to them; who came in time is let in.
         1. Not ready; the lease says `draining`.
         2. No new sessions: the handshake is answered 503.
         3. Goodbye to every session, spread over the window, if there is a node to go to.
@@ -76,12 +83,15 @@ class Drain:
         5. The lease, the inbox and the index are removed.
 
         Args:
+            leave_shared: leaves that port, within so many seconds.
             stop_listening: called when no session is left.
             all_leave: every other node leaves, too: there is nowhere to go. Without being told, a
                 node finds that out from the registry.
         """
         try:
             async with asyncio.timeout(self._drain_s):
+                if not all_leave:
+                    await leave_shared(self._drain_s / 8)
                 self._announce()
                 if all_leave:
                     self._send_everybody_home()

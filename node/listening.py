@@ -1,7 +1,9 @@
 """The HTTP servers of a node: where they listen, what they take, how they stop."""
 
+import asyncio
 import socket
 from collections.abc import Iterable
+from typing import Final
 
 import tornado.web
 from tornado.netutil import bind_sockets
@@ -12,9 +14,12 @@ from node.connections import BoundedServer
 from node.peers import url_of
 from node.proxies import Proxies, ThroughProxies
 from node.respawn import NodePlan
+from node.shared_port import begin_nothing, check_platform
 from router.errors import ServerFailed
 from router.service import Services
 from router.settings import ApiSettings, NodeSettings, TlsSettings
+
+_POLL_S: Final = 0.01
 
 
 class Listening:
@@ -44,7 +49,8 @@ class Listening:
         self._certificates: Certificates | None = None
         self._proxies = Proxies(settings.trusted_proxies)
         self._servers: list[BoundedServer] = []
-        self.address = f"{settings.host}:{settings.port}"
+        self._shared: tuple[BoundedServer, list[socket.socket]] | None = None
+        self._public = self.address = f"{settings.host}:{settings.port}"
         self.api_address = ""
 
     def start(self, app: tornado.web.Application, max_body_bytes: int) -> None:
@@ -59,7 +65,17 @@ class Listening:
                 cannot be used.
         """
         wanted = self._settings
-        self.address = self._serve(app, wanted.host, wanted.port, "node.port", max_body_bytes)
+        where = self._serve(app, wanted.host, wanted.port, "node.port", max_body_bytes)
+        self._public = self.address = where
+
+    def share(self, app: tornado.web.Application, max_body_bytes: int) -> None:
+        """Serve where `start` does, beside other processes that do; else as `start`.
+
+        Its own address stays that of the API: at the shared one somebody else may answer.
+        """
+        check_platform()
+        wanted = self._settings
+        self._serve(app, wanted.host, wanted.port, "node.port", max_body_bytes, shared=True)
 
     def start_api(self, app: tornado.web.Application, max_body_bytes: int) -> None:
         """Serve HTTP at `api.host`, `api.port`; else as `start`."""
@@ -70,13 +86,22 @@ class Listening:
             self.refuse_new()
             raise
         self.api_address = where
+        if self._settings.reuse_port:
+            self.address = where
 
     def _serve(
-        self, app: tornado.web.Application, host: str, port: int, setting: str, max_body_bytes: int
+        self,
+        app: tornado.web.Application,
+        host: str,
+        port: int,
+        setting: str,
+        max_body_bytes: int,
+        *,
+        shared: bool = False,
     ) -> str:
         certificates = self._look_after_certificates()
         try:
-            sockets = bind_sockets(port, host)
+            sockets = bind_sockets(port, host, reuse_port=shared)
         except OSError as exc:
             raise ServerFailed(
                 f"cannot listen on {host}:{port}: {exc.strerror}; choose another {setting}"
@@ -93,6 +118,8 @@ class Listening:
             certificates.serve(server)
         server.add_sockets(sockets)
         self._servers.append(server)
+        if shared:
+            self._shared = server, sockets
         return f"{host}:{sockets[0].getsockname()[1]}"
 
     def _bounds(self, peer: str) -> bool:
@@ -107,13 +134,34 @@ class Listening:
 
     @property
     def url(self) -> str:
-        """Return where its pages are."""
-        return url_of(self.address, secure=bool(self._tls.certificate_file))
+        """Return where users come, and where its pages are if the API is there, too."""
+        return url_of(self._public, secure=bool(self._tls.certificate_file))
 
     def reload_certificate(self) -> None:
         """Load the certificate again, if there is one; one that cannot be used changes nothing."""
         if self._certificates is not None:
             self._certificates.reload()
+
+    async def leave_shared(self, within_s: float) -> None:
+        """Leave a port that others share to them, so that no client notices; else do nothing.
+
+        Returns when nobody comes any more, and those who came have had their answer.
+
+        Args:
+            within_s: how long to wait for those at most, seconds; some connect and say nothing.
+        """
+        if self._shared is None:
+            return
+        server, sockets = self._shared
+        self._shared = None
+        try:
+            async with asyncio.timeout(within_s):
+                await begin_nothing(sockets)
+                server.stop()
+                while server.arriving:
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError:
+            server.stop()
 
     def refuse_new(self) -> None:
         """Take no more connections; those that are there go on."""

@@ -227,14 +227,23 @@ class Node:
         return self._served.app_settings()
 
     def listen(self) -> None:
-        """Serve HTTP and WebSockets at `node.host`, `node.port`.
+        """Serve HTTP and WebSockets at `node.host`, `node.port`, unless that port is shared.
 
         Raises:
             ServerFailed: the port is taken, the address is not this machine's, or the certificate
                 cannot be used.
         """
-        self.listening.start(self._served.public(), api.MAX_BODY_BYTES)
+        if not self._settings.node.reuse_port:
+            self.listening.start(self._served.public(), api.MAX_BODY_BYTES)
         self.listen_api()
+
+    def listen_shared(self) -> None:
+        """Serve there if that port is shared: call it when the node is ready. Raises as `listen`.
+
+        Who listens beside others is given sessions by the kernel, which asks nobody.
+        """
+        if self._settings.node.reuse_port:
+            self.listening.share(self._served.public(), api.MAX_BODY_BYTES)
 
     def listen_api(self) -> None:
         """Serve the API at a port of its own, if it has one; `listen` does it, too.
@@ -258,7 +267,9 @@ class Node:
         """
         await self.canary.stop()
         await self.isolation.stop()
-        await self.drain.run(self.listening.refuse_new, all_leave=all_leave)
+        await self.drain.run(
+            self.listening.leave_shared, self.listening.refuse_new, all_leave=all_leave
+        )
         await self.rescuer.stop()  # again, for a drain that ran out of time
         await self.replays.stop()
         await self.presence.stop(0.0)

@@ -13,6 +13,7 @@ from structlog.contextvars import bind_contextvars
 
 from node import descriptors
 from node.node import Node
+from node.notify import READY, STOPPING, Notify
 from node.reload import Put, Reload
 from node.respawn import ALL_LEAVE
 from node.terminal import on_hangup
@@ -20,6 +21,7 @@ from router.errors import Unavailable
 from router.settings import LimitSettings, Settings
 
 _RETRY_S: Final = 0.5
+_NOBODY: Final = Notify()
 _log = structlog.get_logger()
 
 
@@ -43,6 +45,16 @@ async def _open(node: Node, wait_s: float, stop: asyncio.Event) -> bool:
             async with asyncio.timeout(_RETRY_S):
                 await stop.wait()
     return False
+
+
+async def _share(node: Node, stop: asyncio.Event) -> None:
+    """Listen where others do, if told so, once this node takes sessions; not if it stops before."""
+    while not stop.is_set() and node.not_ready() is not None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_RETRY_S):
+                await stop.wait()
+    if not stop.is_set():
+        node.listen_shared()
 
 
 class _Signals:
@@ -110,6 +122,7 @@ async def serve(
     wait_s: float = 0.0,
     read: Callable[[], Settings] | None = None,
     *put: Put,
+    notify: Notify = _NOBODY,
 ) -> int:
     """Run one node until SIGTERM, SIGINT or an order to drain, and drain it then.
 
@@ -119,6 +132,7 @@ async def serve(
         wait_s: how long to wait for a store that is not there yet.
         read: reads the settings again on SIGHUP; None when they stay as they are.
         put: puts those that are not the node's in force.
+        notify: tells the service manager, if there is one.
 
     Returns:
         The exit status.
@@ -148,8 +162,13 @@ async def serve(
     if node.gate.wants_keys and not settings.api.keys_file:
         _log.warning("nobody may call the API: api.keys_file names no file")
     apart = {"api": node.api_address} if settings.api.apart else {}
-    _log.info("node is up", address=node.listening.url, **apart)
-    await stop.wait()
-    _log.info("node is draining")
-    await node.stop(all_leave=signals.all_leave)
+    try:
+        await _share(node, stop)
+        _log.info("node is up", address=node.listening.url, **apart)
+        notify.tell(READY)
+        await stop.wait()
+    finally:
+        notify.tell(STOPPING)
+        _log.info("node is draining")
+        await node.stop(all_leave=signals.all_leave)
     return 0

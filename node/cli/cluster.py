@@ -23,6 +23,7 @@ from node.cli.common import (
     say,
 )
 from node.listening import check_ports
+from node.notify import Notify
 from node.peers import url_of
 from node.respawn import NodePlan, plan_nodes
 from node.serve import serve as serve_node
@@ -148,7 +149,10 @@ def serve(
     give_up_at = time.monotonic() + wait
     url = _wait_for_address(invocation, give_up_at)
     left_s = max(0.0, give_up_at - time.monotonic())
-    work = serve_node(invocation.settings, url, left_s, invocation.read, _log_as_told)
+    notify = Notify(os.environ.get("NOTIFY_SOCKET", ""))
+    work = serve_node(
+        invocation.settings, url, left_s, invocation.read, _log_as_told, notify=notify
+    )
     raise typer.Exit(run(work))
 
 

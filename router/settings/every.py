@@ -63,6 +63,15 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _a_node_at_a_shared_port_has_one_of_its_own(self) -> "Settings":
+        if self.node.reuse_port and not (self.node.port and self.api.apart):
+            raise ValueError(
+                "node.reuse_port is set: name the port that is shared in node.port, and in "
+                "api.port another one for each node, by which the others can reach it"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _what_is_sealed_is_routed(self) -> "Settings":
         if self.redis.seals and self.delivery.mode != "routed":
             raise ValueError(

@@ -24,6 +24,7 @@ class NodeSettings(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "n1"
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8001
+    reuse_port: bool = False
     trusted_proxies: list[Annotated[str, AfterValidator(_network)]] = Field(default_factory=list)
     max_message_bytes: Annotated[int, Field(ge=128, le=8 * 1024 * 1024)] = 65_536
     max_data_depth: Annotated[int, Field(ge=1, le=500)] = 64

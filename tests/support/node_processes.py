@@ -19,6 +19,7 @@ from router.aio import Router
 from router.keys import Keys
 from router.model import Endpoint, UserId
 from router.settings import Settings
+from scripts.measuring.ports import free_port_range
 from tests.support.clients import Client
 from tests.support.cluster import Overrides, fast_settings, plain_redis, unique_prefix
 from tests.support.waiting import eventually
@@ -118,7 +119,7 @@ class ProcessCluster:
         self._exits.push_async_callback(self.redis.aclose)
         try:
             await self._exits.enter_async_context(self.router)
-            self.nodes = [self._spawn(name) for name in self._names]
+            self.nodes = [self.spawn(name) for name in self._names]
             for node in self.nodes:
                 await self._is_up(node)
         except BaseException:
@@ -144,18 +145,20 @@ class ProcessCluster:
             name: its name.
             port: where it listens; 0 for any.
         """
-        node = self._spawn(name, port)
+        node = self.spawn(name, *(("--port", str(port)) if port else ()))
         self.nodes.append(node)
         await self._is_up(node)
         return node
 
-    def _spawn(self, name: str, port: int = 0) -> NodeProcess:
+    def spawn(self, name: str, *arguments: str) -> NodeProcess:
+        """Start one more node, with these arguments beside the usual ones, and wait for nothing."""
         log = self._folder / f"{name}-{len(self.nodes)}.log"
         with log.open("wb") as out:
+            command = [sys.executable, "-m", "node.cli", "serve", "--name", name]
             process = subprocess.Popen(
-                [sys.executable, "-m", "node.cli", "serve", "--name", name, "--port", str(port)],
+                [*command, *self._ports(), *arguments],
                 cwd=_ROOT,
-                env={**os.environ, **self._environment()},
+                env={**os.environ, **self.environment()},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -164,7 +167,14 @@ class ProcessCluster:
         self._exits.push_async_callback(node.close)
         return node
 
-    def _environment(self) -> dict[str, str]:
+    def _ports(self) -> list[str]:
+        """Return where one more node listens: anywhere, or at the port that all of them share."""
+        if not self.settings.node.reuse_port:
+            return ["--port", "0"]
+        own = str(free_port_range(1))
+        return ["--port", str(self.settings.node.port), "--api-port", own]
+
+    def environment(self) -> dict[str, str]:
         """Return the settings as a user would give them."""
         given = self.settings.model_dump(exclude_unset=True)
         given["redis"] = {**given.get("redis", {}), "url": self.url}

@@ -186,6 +186,11 @@ class TestRefusals:
             ),
             ("[lease]\nttl_s = 5.0", "lease.ttl_s (5) must be above 2 x lease.heartbeat_s (2.5)"),
             ("[node]\nhost = '0.0.0.0'", 'auth.mode = "dev" lets anybody be anyone'),
+            ("[node]\nreuse_port = true", "node.reuse_port is set: name the port that is shared"),
+            (
+                "[node]\nreuse_port = true\nport = 0\n[api]\nport = 9001",
+                "and in api.port another one for each node",
+            ),
             ("[node]\nname = 'a b'", "node.name"),
             ("[node]\ntrusted_proxies = ['proxy']", "trusted_proxies.0 is 'proxy', no address"),
         ],
