@@ -5,7 +5,9 @@ checks the length first and then every type and arity in one pass (msgspec reads
 types and stops at the first byte that does not fit, so hostile nesting costs nothing).
 
 What lies in Redis may be read by a node of the version before or after: a change of a field is a
-new version, and version N reads N-1.
+new version, and version N reads N-1. Who does not know a version can do nothing with it, so a new
+one is first only read, by one release, and written by the next (docs/operations.md). Leases and
+routes have no version: fields are only ever put behind those that are there.
 """
 
 from enum import IntEnum
@@ -177,8 +179,11 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     vitals: Vitals = UNKNOWN
 
 
-class RouteEntry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What the registry keeps of one session; see `model.Session` for the fields."""
+class RouteEntry(msgspec.Struct, frozen=True, array_like=True):
+    """What the registry keeps of one session; see `model.Session` for the fields.
+
+    Fields that a later version puts behind these are passed over, as those of a lease are.
+    """
 
     device: _Id
     address: _Id
