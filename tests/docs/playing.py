@@ -33,8 +33,42 @@ NOT_RUN: Final[Mapping[str, str]] = {
         "it takes minutes and needs root; tests/hosts plays short plans"
     ),
     ".ci/run": "it is what CI runs",
+    "docker build --tag switchboard --file ./Dockerfile .": (
+        "it takes an engine; tests/deploy/test_dockerfile.py does its steps"
+    ),
+    "docker compose --file deploy/compose.yaml up --build --detach": (
+        "the same; tests/deploy/test_compose.py looks at it"
+    ),
+    "kubectl apply --kustomize deploy/kubernetes": (
+        "it takes a cluster; tests/deploy/test_kubernetes.py looks at it"
+    ),
+    "kubectl --namespace switchboard rollout restart deployment/switchboard": "the same",
+    "kubectl --namespace switchboard rollout status deployment/switchboard": "the same",
+    "sudo python3 -m venv /opt/switchboard": (
+        "it changes the machine; tests/deploy/test_dockerfile.py installs so somewhere else"
+    ),
+    "sudo /opt/switchboard/bin/pip install -r requirements.txt .": "the same",
+    "sudo mkdir /etc/switchboard": (
+        "it changes the machine; tests/deploy/test_systemd.py starts what the unit starts"
+    ),
+    "sudo cp deploy/systemd/config.toml deploy/systemd/secrets.env /etc/switchboard": "the same",
+    "sudo chmod 600 /etc/switchboard/secrets.env": "the same",
+    "sudo cp deploy/systemd/switchboard@.service deploy/systemd/switchboard.target "
+    "/etc/systemd/system": "the same",
+    "sudo systemctl daemon-reload": "the same",
+    "sudo systemctl enable --now switchboard@01 switchboard@02 switchboard.target": "the same",
+    "for i in 01 02; do sudo systemctl restart switchboard@$i || break; done": "the same",
+    "sudo systemctl start switchboard@02 && sudo systemctl stop switchboard@01": (
+        "the same; tests/integration/test_shared_port.py hands a port over"
+    ),
+    "redis-cli -h store.example.org --user admin --rdb backup.rdb": (
+        "tests/deploy/test_backup.py runs it on a store of its own"
+    ),
+    "redis-cli -h store.example.org --user admin config set appendonly yes": "the same",
     "python3 -m tests.model --all": "it takes an hour; one configuration is run",
 }
+# Programs that are none of ours: whether a machine has them is up to its reader.
+_OF_OTHERS: Final = ("docker", "for", "kubectl", "redis-cli", "sudo")
 # Commands that only look: what they show may need a heartbeat to come true.
 _LOOKS: Final = ("switchboard nodes", "switchboard users", "switchboard user ", "curl -s http")
 _CHANGES: Final = (" -d ", " -X ")
@@ -143,6 +177,8 @@ class Stage:
 def _is_there(command: str) -> bool:
     """Say whether the program of a command that is not run exists."""
     words = command.split()
+    if words[0] in _OF_OTHERS:
+        return True
     if words[1:2] == ["-m"]:
         return (ROOT / words[2].replace(".", "/") / "__main__.py").is_file()
     return (ROOT / next(word for word in words if "/" in word)).is_file()

@@ -1,8 +1,10 @@
 """docs/operations.md tells what a node shows."""
 
+import yaml
+
 from node.observe.catalog import METRICS
 from router.tracing import MAX_STEPS, Step
-from tests.support.documents import code_in, read
+from tests.support.documents import ROOT, code_in, read
 
 OPERATIONS = read("docs/operations.md")
 
@@ -18,6 +20,17 @@ def test_every_metric_is_told_with_what_it_means_and_what_to_do() -> None:
         for m in METRICS
     ]
     assert all(table.column("when it is odd"))
+
+
+def test_what_to_watch_has_a_metric_and_an_alert_that_there_are() -> None:
+    table = OPERATIONS.table("what", "alert", "metric")
+    rules = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())
+    alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+    shown = {metric.shown for metric in METRICS} | {metric.name for metric in METRICS}
+    for _, named, metrics in table.rows:
+        assert code_in(named)
+        assert set(code_in(named)) <= alerts
+        assert set(code_in(metrics)) <= shown
 
 
 def test_every_step_of_a_message_is_told_in_order() -> None:
