@@ -1,6 +1,7 @@
 """`scripts/bench`: reads the options, runs, prints."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from router.errors import ServerFailed
 from scripts.benchmark.cluster import start_cluster
 from scripts.benchmark.options import METERED, MODES, STANDARD, Options
 from scripts.benchmark.report import document, show
+from scripts.benchmark.scale.command import app as scale_app
 from scripts.benchmark.scraping import Scraper
 from scripts.measuring.children import ChildFailed
 from scripts.measuring.cluster import Cluster
@@ -37,6 +39,7 @@ HELP = (
 )
 EXAMPLE = (
     "Example: scripts/bench --nodes 1,4 --repeats 3 --out /tmp/bench\n\n"
+    "A registry of a million users: scripts/bench --scale; see scripts/bench --scale --help\n\n"
     "What metrics cost: scripts/bench --nodes 1 --repeats 15 --modes unmetered,metered\n\n"
     "Exit status: 0 done; 1 the product lost, doubled or misdelivered a message, or a process "
     "failed; 2 usage."
@@ -148,4 +151,5 @@ def _write(options: Options, results: Results, json: bool, out: Path | None) -> 
 
 
 if __name__ == "__main__":
-    app(prog_name="scripts/bench")
+    # Another bench, with options of its own.
+    (scale_app if "--scale" in sys.argv[1:] else app)(prog_name="scripts/bench")

@@ -1,0 +1,1 @@
+"""The scale bench: what a registry of a million users costs, each figure beside its aim."""

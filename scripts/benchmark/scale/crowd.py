@@ -1,0 +1,215 @@
+"""A registry full of users who have no sockets: the product's own code fills and keeps it.
+
+Users, sessions and addresses follow from a user's number, so a million of them need no memory here.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from router.codec import Lease
+from router.keys import Keys
+from router.model import EndpointId, Session, SessionId, UserId
+from router.settings import Settings
+from router.store.connect import Connector
+from router.store.lease import Leases
+from router.store.link import Link
+from router.store.registry import Registry
+from router.store.remains import Remains
+from scripts.benchmark.scale.options import Options
+from scripts.measuring.children import Children
+from scripts.measuring.meter import StoreMeter, cpu_ns
+from scripts.measuring.ports import free_port_range
+from scripts.measuring.store import Stores
+
+SLICE = 250  # sessions that are registered together: about what a node refreshes in a second
+_UNDER_WAY = 4  # slices, so that the store never waits for us
+_START_S = 15.0
+_STEP_S = 0.05
+_MULTIPLIER = 0x9E37_79B9_7F4A_7C15  # odd, so no two numbers below 2**64 give the same id
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A store that runs.
+
+    Args:
+        url: its address.
+        pid: its process.
+    """
+
+    url: str
+    pid: int
+
+
+async def started(
+    directory: Path, children: Children, stores: Stores, options: Options, name: str
+) -> Server:
+    """Start an empty store: the embedded one, or the program that the options name."""
+    if not options.server:
+        store = stores.start(name)
+        return Server(store.url, store.pid)
+    port = free_port_range(1)
+    folder = directory / name
+    folder.mkdir()
+    place = ("--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder))
+    as_ours = ("--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction")
+    child = await children.start(f"store {name}", [options.server, *place, *as_ours])
+    server = Server(f"redis://127.0.0.1:{port}", child.pid)
+    until = time.monotonic() + _START_S
+    with plain_client(server.url) as client:
+        while not _answers(client):
+            if time.monotonic() > until or not child.running():
+                raise child.failure("did not start")
+            await asyncio.sleep(_STEP_S)
+    return server
+
+
+def plain_client(url: str) -> Redis:
+    """Return a client that repeats nothing."""
+    return Redis.from_url(url, retry=Retry(NoBackoff(), 0))
+
+
+def _answers(client: Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except RedisError:
+        return False
+
+
+def user_of(number: int) -> UserId:
+    """Return the user with this number, 12 characters."""
+    return UserId(f"user-{number:07d}")
+
+
+class Crowd:
+    """One registry, its endpoints, and what reads and writes it.
+
+    Args:
+        server: the store, empty.
+        users: how many there will be.
+        endpoints: over which they are spread evenly.
+    """
+
+    def __init__(self, server: Server, users: int, endpoints: int) -> None:
+        self.users = users
+        self.server = server
+        self.settings = Settings()
+        self.keys = Keys(self.settings.registry.prefix)
+        self.connector = Connector(server.url, self.settings.redis)
+        self.link = Link(self.connector, "bench")
+        self.registry = Registry(self.link, self.keys, self.settings.registry)
+        self.leases = Leases(self.link, self.keys, self.settings.lease)
+        self.remains = Remains(self.link, self.keys, self.registry)
+        self.admin = plain_client(server.url)
+        self.meter = StoreMeter(server.url)
+        self.version = self.meter.version()
+        self.endpoints: list[EndpointId] = []
+        self._count = endpoints
+        self._beating: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.link.open()
+        self.endpoints = [
+            await self.leases.open(f"n{number + 1}", lease_of(number))
+            for number in range(self._count)
+        ]
+        self._beating = asyncio.create_task(self._beat_forever())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.wait([self._beating])
+        await self.link.close()
+        self.meter.close()
+        self.admin.close()
+
+    @property
+    def pid(self) -> int:
+        """Return the store's process."""
+        return self.server.pid
+
+    def session(self, number: int, endpoint: EndpointId | None = None) -> tuple[UserId, Session]:
+        """Return a user and their session, by number.
+
+        Args:
+            number: of the user.
+            endpoint: which holds it; None for the one that the number gives.
+        """
+        session = SessionId(f"{number * _MULTIPLIER % 2**64:016x}")
+        address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+        at = endpoint or self.endpoints[number % len(self.endpoints)]
+        return user_of(number), Session(
+            session, at, "default", address, 1_795_000_000 + number / 1000
+        )
+
+    def slices(self, first: int, last: int) -> Iterator[list[int]]:
+        """Yield the users from `first` to before `last`, each time some of one endpoint."""
+        wide = SLICE * len(self.endpoints)
+        for start in range(first, last, wide):
+            for shift in range(len(self.endpoints)):
+                some = list(range(start + shift, min(start + wide, last), len(self.endpoints)))
+                if some:
+                    yield some
+
+    async def register(self, slices: Iterator[list[int]], told: Callable[[int], None]) -> None:
+        """Register users, a few slices at a time; `told` hears how many of them each time."""
+        await in_turn(self._register(numbers, told) for numbers in slices)
+
+    async def _register(self, numbers: Sequence[int], told: Callable[[int], None]) -> None:
+        if not await self.registry.register([self.session(number) for number in numbers]):
+            raise RuntimeError("an endpoint of the bench was fenced")
+        told(len(numbers))
+
+    def used_bytes(self) -> int:
+        """Return the store's memory as it accounts for it."""
+        return int(self.admin.info("memory")["used_memory"])
+
+    def cpu_ns(self) -> int:
+        """Return the CPU time of the store's process so far."""
+        return cpu_ns([self.pid])
+
+    async def beat(self) -> None:
+        """Renew the lease of every endpoint, as their nodes do."""
+        for number, endpoint in enumerate(self.endpoints):
+            await self.leases.heartbeat(endpoint, lease_of(number))
+
+    async def _beat_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.lease.heartbeat_s)
+            await self.beat()
+
+
+async def in_turn(work: Iterator[Awaitable[Any]]) -> None:
+    """Await everything, `_UNDER_WAY` at a time, in order."""
+    waiting: list[asyncio.Future[Any]] = []
+    try:
+        for each in work:
+            waiting.append(asyncio.ensure_future(each))
+            if len(waiting) >= _UNDER_WAY:
+                await waiting.pop(0)
+        while waiting:
+            await waiting.pop(0)
+    finally:
+        for left in waiting:
+            left.cancel()
+
+
+def lease_of(number: int) -> Lease:
+    """Return what an endpoint of the bench says of itself."""
+    return Lease("node", number + 1, f"127.0.0.1:{8001 + number}", "live", 0, 0, 0, 0.0, 0.0)

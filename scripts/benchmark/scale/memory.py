@@ -1,0 +1,78 @@
+"""Fills the registry, and says how much memory of the store each user takes."""
+
+import asyncio
+import time
+
+from scripts.benchmark.scale.crowd import Crowd
+from scripts.benchmark.scale.rows import Row, once
+from scripts.benchmark.scale.slowlog import watch
+from scripts.benchmark.scale.stage import Stage
+from scripts.comparison.chart import Chart, Point, Series
+
+AIM_BYTES = 220
+_POINTS = 40
+_SETTLE_TRIES = 25
+_SETTLE_S = 0.2
+
+
+async def measure(stage: Stage) -> list[Row]:
+    """Register everybody, in both registries."""
+    for crowd in (stage.small, stage.large):
+        watch(crowd)
+    await stage.small.register(stage.small.slices(0, stage.small.users), lambda _: None)
+    crowd = stage.large
+    empty = await settled(crowd)
+    begin_ns, begin = crowd.cpu_ns(), time.monotonic()
+    points = await _fill(stage, empty)
+    spent_ns, took_s = crowd.cpu_ns() - begin_ns, time.monotonic() - begin
+    per_user = (await settled(crowd) - empty) / crowd.users
+    size = f"{crowd.users:,} users, {len(crowd.endpoints)} endpoints"
+    stage.charts.append(_chart(points))
+    return [
+        Row(
+            "store memory per online user",
+            once(per_user),
+            "B",
+            AIM_BYTES,
+            size,
+            "one session each: its route, its place in the index, and their share of the tables; "
+            "ids of 12 characters, IPv4 addresses, the device `default`",
+        ),
+        Row("registrations", once(crowd.users / took_s), "/s", None, size, digits=0),
+        Row("store CPU per registration", once(spent_ns / crowd.users / 1000), "us", None, size),
+    ]
+
+
+async def settled(crowd: Crowd) -> int:
+    """Return the store's memory when it has stopped changing: tables grow step by step."""
+    last = crowd.used_bytes()
+    for _ in range(_SETTLE_TRIES):
+        await asyncio.sleep(_SETTLE_S)
+        now = crowd.used_bytes()
+        if abs(now - last) < 4096:
+            return now
+        last = now
+    return last
+
+
+async def _fill(stage: Stage, empty: int) -> list[tuple[int, float]]:
+    """Register everybody; return how much memory each user took on the way."""
+    crowd, points = stage.large, []
+    step = max(1, crowd.users // _POINTS)
+    done = 0
+
+    def told(count: int) -> None:
+        nonlocal done
+        done += count
+        stage.tell(f"{done:,} of {crowd.users:,}", done / crowd.users)
+
+    for first in range(0, crowd.users, step):
+        await crowd.register(crowd.slices(first, min(first + step, crowd.users)), told)
+        points.append((done, (crowd.used_bytes() - empty) / done))
+    return points
+
+
+def _chart(points: list[tuple[int, float]]) -> Chart:
+    series = Series("store", "mode-routed", [Point(x, y, y, y) for x, y in points])
+    note = "the steps are tables of the store that double"
+    return Chart("memory", "Store memory per user", "users", "bytes per user", [series], note=note)

@@ -1,0 +1,27 @@
+"""No command of the whole bench may hold the store up: its slow log says whether one did."""
+
+from scripts.benchmark.scale.crowd import Crowd
+from scripts.benchmark.scale.rows import Row, once
+
+SLOWER_THAN_US = 5_000
+_KEPT = 1_000
+_SHOWN_CHARACTERS = 40
+
+
+def watch(crowd: Crowd) -> None:
+    """Let a store note every command that takes longer than `SLOWER_THAN_US`."""
+    crowd.admin.config_set("slowlog-max-len", _KEPT)
+    crowd.admin.config_set("slowlog-log-slower-than", SLOWER_THAN_US)
+    crowd.admin.slowlog_reset()
+
+
+def slow_row(*crowds: Crowd) -> Row:
+    """Return how many commands were noted since the stores were started."""
+    found = [entry for crowd in crowds for entry in crowd.admin.slowlog_get(_KEPT)]
+    slowest = sorted(found, key=lambda entry: -entry["duration"])[:3]
+    told = "; ".join(
+        f"{entry['duration'] / 1000:.1f} ms: {entry['command'][:_SHOWN_CHARACTERS]!r}"
+        for entry in slowest
+    )
+    figure = "commands over 5 ms in the slow log, during all of the above"
+    return Row(figure, once(len(found)), "", aim=0, size="both registries", note=told, digits=0)
