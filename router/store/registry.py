@@ -29,6 +29,10 @@ from router.store.routes import Routes, parse_routes
 from router.store.store import Store
 
 _SECONDS: Final = re.compile(rb"\d{1,15}")
+# Users that one script lists under an endpoint: a thousand would hold the store up for long.
+_LISTED: Final = 250
+# Names asked of an endpoint beside its even share of a page, which is nearly always enough.
+_SPARE: Final = 16
 
 
 class Registry:
@@ -58,17 +62,31 @@ class Registry:
         """
         if not sessions:
             return Registered(True, ())
-        commands = [each for pair in sessions for each in self._pack_register(*pair)]
-        replies = await self._store.answers(commands)
-        return Registered(all(replies[::2]), [parse_newest(reply) for reply in replies[1::2]])
+        listings = self._pack_index(sessions)
+        routes = [self._pack_register(user, session) for user, session in sessions]
+        replies = await self._store.answers([*listings, *routes])
+        newest = [parse_newest(reply) for reply in replies[len(listings) :]]
+        return Registered(all(replies[: len(listings)]), newest)
 
-    def _pack_register(self, user: UserId, session: Session) -> tuple[Command, Command]:
-        k, endpoint = self._keys, session.endpoint
+    def _pack_index(self, sessions: Sequence[tuple[UserId, Session]]) -> list[Command]:
+        """Pack the listings of users under the endpoint of their sessions, many in each."""
+        users: dict[EndpointId, list[UserId]] = {}
+        for user, session in sessions:
+            users.setdefault(session.endpoint, []).append(user)
+        return [
+            scripts.INDEX.pack(
+                (self._keys.open(endpoint), self._keys.users(endpoint)),
+                *(word for user in some[first : first + _LISTED] for word in ("0", user)),
+            )
+            for endpoint, some in users.items()
+            for first in range(0, len(some), _LISTED)
+        ]
+
+    def _pack_register(self, user: UserId, session: Session) -> Command:
         entry = encode(RouteEntry(session.device, session.address, session.since))
-        field = route_field(endpoint, session.session)
-        index = scripts.INDEX.pack((k.open(endpoint), k.users(endpoint)), user)
-        keys = (k.routes(user), k.mail(user))
-        return index, scripts.REGISTER.pack(keys, field, entry, self._user_ttl_ms)
+        field = route_field(session.endpoint, session.session)
+        keys = (self._keys.routes(user), self._keys.mail(user))
+        return scripts.REGISTER.pack(keys, field, entry, self._user_ttl_ms)
 
     async def unregister(
         self, user: UserId, endpoint: EndpointId, session: SessionId, *, last_here: bool
@@ -175,25 +193,38 @@ class Registry:
             low = f"({after}".encode()
         high = b"(" + prefix.encode() + b"\xff" if prefix else b"+"  # no UTF-8 text has an 0xff
         found: list[UserId] = []
+        asked = min(limit, 2 * limit // max(1, len(endpoints)) + _SPARE)
         while len(found) < limit and endpoints:
-            names = await self._merged(endpoints, low, high, limit)
+            names, end = await self._merged(endpoints, low, high, asked)
             found += [UserId(name) for each in names if (name := id_of(each)) is not None]
-            if len(names) < limit:
+            if end:
                 break
             low = b"(" + names[-1]
+            asked = min(limit, 2 * asked)  # they are not spread evenly
         return found[:limit]
 
     async def _merged(
-        self, endpoints: Sequence[EndpointId], low: bytes, high: bytes, limit: int
-    ) -> list[bytes]:
-        """Merge the endpoints' sorted sets; each is asked for at most `limit` names."""
-        replies = await self._store.readings(
-            [
-                keyed("ZRANGE", self._keys.users(endpoint), low, high, "BYLEX", "LIMIT", 0, limit)
-                for endpoint in endpoints
-            ]
+        self, endpoints: Sequence[EndpointId], low: bytes, high: bytes, asked: int
+    ) -> tuple[list[bytes], bool]:
+        """Merge the beginnings of the endpoints' sorted sets.
+
+        Args:
+            asked: most names of each endpoint.
+
+        Returns:
+            Names in order, none left out between two of them; and whether these are all there are.
+        """
+        listings = [self._keys.users(endpoint) for endpoint in endpoints]
+        found = await self._store.readings(
+            [keyed("ZRANGE", each, low, high, "BYLEX", "LIMIT", 0, asked) for each in listings]
         )
-        return list(dict.fromkeys(heapq.merge(*(reply or () for reply in replies))))[:limit]
+        replies: list[Sequence[bytes]] = [reply or () for reply in found]
+        # Behind the last name of an endpoint that has more, one of those may have to come first.
+        cut = min((reply[-1] for reply in replies if len(reply) == asked), default=None)
+        merged = dict.fromkeys(heapq.merge(*replies))
+        if cut is None:
+            return list(merged), True
+        return [name for name in merged if name <= cut], False
 
     async def _describe(self, users: Sequence[UserId]) -> list[OnlineUser]:
         if not users:

@@ -144,7 +144,7 @@ ZOMBIE: dict[str, tuple[Callable[[BareStore], object], object]] = {
     "pushes": (lambda s: s.run(PUSH, (s.open, s.inbox), 10_000, b"late"), -1),
     "trims": (lambda s: s.run(TRIM, (s.open, s.inbox, s.done), 7, 2), -1),
     "beats": (lambda s: s.run(HEARTBEAT, (s.open, s.lease), b"lease", 10_000), -1),
-    "lists a user": (lambda s: s.run(INDEX, (s.open, s.users), "bob"), 0),
+    "lists a user": (lambda s: s.run(INDEX, (s.open, s.users), 0, "bob"), 0),
     "peeks": (lambda s: s.redis.lmove(s.inbox, s.inbox, "LEFT", "LEFT"), None),
     "closes": (lambda s: s.run(CLOSE, (s.open, s.lease, s.inbox, s.done, s.users)), -1),
 }

@@ -94,7 +94,7 @@ class RealStore:
     # ---- users ------------------------------------------------------------------------------
 
     def _index(self, endpoint: str, user: str) -> int:
-        return self._number(scripts.INDEX, endpoint, "open users", user)
+        return self._number(scripts.INDEX, endpoint, "open users", 0, user)
 
     def _unlist_user(self, endpoint: str, user: str) -> int:
         return int(self._redis.zrem(self._keys.users(EndpointId(endpoint)), user))
