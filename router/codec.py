@@ -11,12 +11,13 @@ routes have no version: fields are only ever put behind those that are there.
 """
 
 from enum import IntEnum
+from ipaddress import IPv4Address
 from typing import Annotated, Final
 
 import msgspec
 
 from router.errors import DecodeError
-from router.model import Confirm
+from router.model import DEFAULT_DEVICE, Confirm
 from router.trace import TRACEPARENT, Trace
 from router.vitals import UNKNOWN, Vitals
 
@@ -182,7 +183,8 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
 class RouteEntry(msgspec.Struct, frozen=True, array_like=True):
     """What the registry keeps of one session; see `model.Session` for the fields.
 
-    Fields that a later version puts behind these are passed over, as those of a lease are.
+    So it was written before; `encode_route` writes a `_PackedRoute`, and both are read. Fields that
+    a later version puts behind these are passed over, as those of a lease are.
     """
 
     device: _Id
@@ -190,10 +192,25 @@ class RouteEntry(msgspec.Struct, frozen=True, array_like=True):
     since: Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 
+class _PackedRoute(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A `RouteEntry` in half the bytes: there are as many as there are sessions.
+
+    Args:
+        since: whole seconds.
+        address: of IPv4 as a number, any other as it is.
+        device: left out if it is the default.
+    """
+
+    since: Annotated[int, msgspec.Meta(ge=0, lt=2**40)]
+    address: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] | _Id
+    device: _Id = DEFAULT_DEVICE
+
+
 _encoder = msgspec.msgpack.Encoder()
 _envelope_decoder: msgspec.msgpack.Decoder[Envelope] = msgspec.msgpack.Decoder(Envelope)
 _lease_decoder = msgspec.msgpack.Decoder(Lease)
-_route_decoder = msgspec.msgpack.Decoder(RouteEntry)
+_route_decoder = msgspec.msgpack.Decoder(_PackedRoute)
+_old_route_decoder = msgspec.msgpack.Decoder(RouteEntry)
 _stored_decoder = msgspec.msgpack.Decoder(StoredMessage)
 
 # msgspec lets the error of a string that is not UTF-8 through as it is.
@@ -247,9 +264,32 @@ def decode_lease(value: bytes) -> Lease:
         raise DecodeError(f"not a lease: {exc}") from exc
 
 
+def encode_route(entry: RouteEntry) -> bytes:
+    """Return the bytes that the registry keeps of a session."""
+    place = (int(entry.since), _packed_address(entry.address))
+    return encode(place if entry.device == DEFAULT_DEVICE else (*place, entry.device))
+
+
 def decode_route(value: bytes) -> RouteEntry:
     """Return what a routes field holds; raise DecodeError if it is not one of ours."""
     try:
-        return _route_decoder.decode(value)
-    except _UNREADABLE as exc:
-        raise DecodeError(f"not a route: {exc}") from exc
+        packed = _route_decoder.decode(value)
+    except _UNREADABLE:
+        try:
+            return _old_route_decoder.decode(value)
+        except _UNREADABLE as exc:
+            raise DecodeError(f"not a route: {exc}") from exc
+    return RouteEntry(packed.device, _address(packed.address), float(packed.since))
+
+
+def _packed_address(address: str) -> int | str:
+    """Return an address as it is kept; as it is, unless it can be read back exactly so."""
+    try:
+        packed = int(IPv4Address(address))
+    except ValueError:
+        return address
+    return packed if _address(packed) == address else address
+
+
+def _address(packed: int | str) -> str:
+    return packed if isinstance(packed, str) else str(IPv4Address(packed))

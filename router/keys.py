@@ -6,7 +6,7 @@ Cluster slot and one script may touch them together.
 
 from dataclasses import dataclass
 
-from router.model import EndpointId, SessionId, UserId
+from router.model import EndpointId, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Keys:
         return f"{self.prefix}:endpoints"
 
     def routes(self, user: UserId) -> str:
-        """Hash: `endpoint/session` -> entry."""
+        """Hash: `endpoint/session`, packed by `store.fields` -> entry."""
         return f"{self.prefix}:{{{user}}}:routes"
 
     def seen(self, user: UserId) -> str:
@@ -93,14 +93,3 @@ class Keys:
     def dead(self) -> str:
         """List, capped: inbox entries that were not envelopes."""
         return f"{self.prefix}:dead"
-
-
-def route_field(endpoint: EndpointId, session: SessionId) -> str:
-    """Return the field of one session in its user's routes."""
-    return f"{endpoint}/{session}"
-
-
-def split_route_field(field: str) -> tuple[EndpointId, SessionId]:
-    """Return endpoint and session of a routes field."""
-    endpoint, _, session = field.rpartition("/")
-    return EndpointId(endpoint), SessionId(session)

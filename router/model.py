@@ -14,6 +14,7 @@ SessionId = NewType("SessionId", str)
 EndpointId = NewType("EndpointId", str)
 MessageId = NewType("MessageId", str)
 
+DEFAULT_DEVICE: Final = "default"
 MAX_USER_CHARACTERS = 128
 MAX_NAME_CHARACTERS = 64
 MAX_KEY_CHARACTERS = 128

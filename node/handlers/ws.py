@@ -28,7 +28,7 @@ from node.session import ClientSession
 from node.sockets import Socket, SocketHandler
 from router.counts import Counts
 from router.errors import Forbidden, InvalidRequest, SwitchboardError, TooMany
-from router.model import Offset, SessionId, check_name
+from router.model import DEFAULT_DEVICE, Offset, SessionId, check_name
 
 _log = structlog.get_logger()
 
@@ -121,7 +121,7 @@ class ClientHandler(SocketHandler):
 
     def _named_device(self) -> str:
         bound = self._identity.device
-        device = self.get_query_argument("device", bound or "default")
+        device = self.get_query_argument("device", bound or DEFAULT_DEVICE)
         if bound is not None and device != bound:
             raise Forbidden(f"device: whoever connects may only be the device '{bound}'")
         return check_name(device, "device")

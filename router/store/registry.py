@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from router.codec import RouteEntry, decode_route, encode
+from router.codec import RouteEntry, decode_route, encode_route
 from router.errors import DecodeError
-from router.keys import Keys, route_field, split_route_field
+from router.keys import Keys
 from router.model import (
     EndpointId,
     OnlineUser,
@@ -23,6 +23,7 @@ from router.model import (
 )
 from router.settings import RegistrySettings
 from router.store import scripts
+from router.store.fields import route_field, route_prefixes, split_route_field
 from router.store.mailbox import parse_newest
 from router.store.resp import Command, id_of, keyed
 from router.store.routes import Routes, parse_routes
@@ -83,7 +84,7 @@ class Registry:
         ]
 
     def _pack_register(self, user: UserId, session: Session) -> Command:
-        entry = encode(RouteEntry(session.device, session.address, session.since))
+        entry = encode_route(RouteEntry(session.device, session.address, session.since))
         field = route_field(session.endpoint, session.session)
         keys = (self._keys.routes(user), self._keys.mail(user))
         return scripts.REGISTER.pack(keys, field, entry, self._user_ttl_ms)
@@ -135,7 +136,8 @@ class Registry:
     ) -> Command:
         """Return the packed command of `forget`; its reply goes to `routes.parse_routes`."""
         keys = (self._keys.routes(user), self._keys.seen(user))
-        return scripts.FORGET.pack(keys, endpoint, self._seen_ttl_ms, *keep)
+        kept = [route_field(endpoint, session) for session in keep]
+        return scripts.FORGET.pack(keys, *route_prefixes(endpoint), self._seen_ttl_ms, *kept)
 
     async def sessions(self, user: UserId) -> list[Session]:
         """Return a user's live sessions, oldest first; [] when offline."""
@@ -245,14 +247,13 @@ def _sessions(fields: dict[bytes, bytes]) -> list[Session]:
     """Return the sessions in a routes hash, oldest first; entries not of ours are left out."""
     found = []
     for field, value in fields.items():
-        name = id_of(field)
-        if name is None:
+        place = split_route_field(field)
+        if place is None:
             continue
-        endpoint, session = split_route_field(name)
+        endpoint, session = place
         try:
             entry = decode_route(value)
         except DecodeError:
             continue
-        if endpoint:
-            found.append(Session(session, endpoint, entry.device, entry.address, entry.since))
+        found.append(Session(session, endpoint, entry.device, entry.address, entry.since))
     return sorted(found, key=lambda session: (session.since, session.session))

@@ -14,13 +14,14 @@ from typing import Any
 from hiredis import ReplyError
 
 from router.errors import SwitchboardError, Unavailable
-from router.keys import Keys, split_route_field
+from router.keys import Keys
 from router.model import EndpointId, UserId
 from router.settings import RegistrySettings
 from router.store.answers import NoReply, Thin
 from router.store.connect import Connector, is_full
+from router.store.fields import split_route_field
 from router.store.modes import make_store
-from router.store.resp import Command, id_of, keyed, pack
+from router.store.resp import Command, keyed, pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,7 @@ def parse_routes(fields: Sequence[bytes]) -> Routes:
     """Return the routes in the field names of a routes hash; fields not of ours are left out."""
     if not fields:
         return NOWHERE
-    names = [name for field in fields if (name := id_of(field)) is not None]
-    found = [endpoint for name in names if (endpoint := split_route_field(name)[0])]
+    found = [place[0] for field in fields if (place := split_route_field(field)) is not None]
     return Routes(tuple(dict.fromkeys(found)), len(found))
 
 

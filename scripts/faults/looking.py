@@ -17,6 +17,7 @@ from router.codec import MessageEnvelope, decode_envelope, decode_lease
 from router.errors import DecodeError
 from router.keys import Keys
 from router.model import EndpointId, UserId, endpoint_name
+from router.store.fields import split_route_field
 from scripts.faults.entries import Final, Sample, Waiting
 from scripts.faults.ledger import Pen, now
 
@@ -110,7 +111,7 @@ class Looking:
             pipe.hkeys(self._keys.routes(user))
         fields = await pipe.execute()
         routes = {
-            str(user): sorted(field.decode() for field in found)
+            str(user): sorted("/".join(split_route_field(field) or ("?",)) for field in found)
             for user, found in zip(self._users, fields, strict=True)
             if found
         }

@@ -1,5 +1,6 @@
 """What lies in the store: envelopes in inboxes, and the values of routes, leases, mailboxes."""
 
+import contextlib
 from typing import Final
 
 from router import codec
@@ -22,8 +23,9 @@ ENVELOPES: Final = tuple(
 )
 VALUES: Final = (
     *(codec.encode(Stored("m1", "bob", 1.5, 0, b"1")), codec.encode(RouteEntry("web", "::1", 1.5))),
+    codec.encode_route(RouteEntry("web", "10.0.0.1", 1.5)),
     codec.encode(Lease("node", 1, "127.0.0.1:8001", "live", 0, 0, 0, 0.0, 0.0)),
-    *(b"n1.ab12/s1", b"n1.ab12/", b"/", b"1795419635120-0"),
+    *(b"n1\0" + bytes(13), b"n1.ab12/s1", b"n1.ab12/", b"/", b"1795419635120-0"),
 )
 
 
@@ -39,14 +41,18 @@ def envelopes(data: bytes) -> None:
 
 def store_values(data: bytes) -> None:
     """Read a value as each kind of value that there is, and as the name of a field."""
-    for decode in (codec.decode_stored, codec.decode_route, codec.decode_lease):
+    for decode in (codec.decode_stored, codec.decode_lease):
         try:
             value = decode(data)
         except DecodeError:
             continue
         again = codec.encode(value)
         assert codec.encode(decode(again)) == again
-    route = codec.encode(RouteEntry("web", "::1", 1.5))
+    with contextlib.suppress(DecodeError):
+        entry = codec.decode_route(data)
+        again = codec.encode_route(entry)
+        assert codec.encode_route(codec.decode_route(again)) == again
+    route = codec.encode_route(RouteEntry("web", "::1", 1.5))
     for field, value_of_field in ((data, route), (b"n1.ab/s", data), (data, data)):
         for session in registry._sessions({field: value_of_field}):
             assert session.endpoint

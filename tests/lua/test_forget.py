@@ -1,12 +1,15 @@
 import pytest
 
+from router.model import EndpointId, SessionId
+from router.store.fields import route_field, route_prefixes
 from router.store.scripts import FORGET
 from tests.support.bare_store import DAY_MS, BareStore
 
 
 def forget(store: BareStore, endpoint: str, *keep: str, seen_ttl_ms: int = DAY_MS) -> list[bytes]:
-    found = store.run(FORGET, (store.routes, store.seen), endpoint, seen_ttl_ms, *keep)
-    return sorted(found)
+    prefixes = route_prefixes(EndpointId(endpoint))
+    kept = [route_field(EndpointId(endpoint), SessionId(session)) for session in keep]
+    return sorted(store.run(FORGET, (store.routes, store.seen), *prefixes, seen_ttl_ms, *kept))
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +41,18 @@ def test_only_the_whole_name_of_an_endpoint_counts(store: BareStore, endpoint: s
 def test_signs_with_a_meaning_in_patterns_mean_themselves(store: BareStore) -> None:
     store.redis.hset(store.routes, "n-1.%a/s4", b"entry")
     assert forget(store, "n-1.%a") == [b"n1.a/s1", b"n1.a/s2", b"n2.b/s3"]
+
+
+def test_packed_fields_go_with_those_in_text(store: BareStore) -> None:
+    mine, next_to = EndpointId("n1.0123456789"), EndpointId("n1.012345678a")
+    sessions = [SessionId(f"{number:016x}") for number in range(3)]
+    packed = [route_field(endpoint, each) for endpoint in (mine, next_to) for each in sessions]
+    store.redis.delete(store.routes)
+    fields = [*packed, f"{mine}/s1".encode(), f"{next_to}/s1".encode()]
+    store.redis.hset(store.routes, mapping=dict.fromkeys(fields, b"entry"))
+    kept = [packed[1], *packed[3:], f"{next_to}/s1".encode()]
+    assert forget(store, mine, sessions[1]) == sorted(kept)
+    assert forget(store, next_to) == [packed[1]]
 
 
 def test_it_does_not_lengthen_the_life_of_the_rest(store: BareStore) -> None:

@@ -1,9 +1,8 @@
 from typing import Any, cast
 
-import msgspec
 import pytest
 
-from router.codec import RouteEntry
+from router.codec import RouteEntry, encode, encode_route
 from tests.support.bare_store import DAY_MS, BareStore
 from tests.support.mail import WEEK_MS, Mail
 
@@ -16,7 +15,7 @@ def mail(store: BareStore) -> Mail:
 
 
 def come(store: BareStore, session: str, device: str, endpoint: str = "n1.a") -> None:
-    entry = msgspec.msgpack.encode(RouteEntry(device, "127.0.0.1", 1.0))
+    entry = encode_route(RouteEntry(device, "127.0.0.1", 1.0))
     store.redis.hset(store.routes, f"{endpoint}/{session}", entry)
 
 
@@ -111,6 +110,21 @@ def test_devices_that_are_there_when_the_mailbox_is_made_have_a_place_in_it(
     assert mail.offsets() == []
 
 
+def test_a_device_that_did_not_name_itself_has_a_place_in_it(mail: Mail, store: BareStore) -> None:
+    come(store, "s1", "default")
+    mail.put("m1")
+    assert mail.devices() == {"default"}
+
+
+def test_a_device_whose_route_an_older_node_has_written_has_a_place_in_it(
+    mail: Mail, store: BareStore
+) -> None:
+    entry = encode(RouteEntry("phone", "127.0.0.1", 1.0))
+    store.redis.hset(store.routes, "n1.0123456789/0123456789abcdef", entry)
+    mail.put("m1")
+    assert mail.devices() == {"phone"}
+
+
 def test_a_device_that_has_acknowledged_keeps_its_place_when_the_mailbox_is_made_anew(
     mail: Mail, store: BareStore
 ) -> None:
@@ -125,7 +139,8 @@ def test_a_device_that_has_acknowledged_keeps_its_place_when_the_mailbox_is_made
 def test_a_route_that_cannot_be_read_keeps_nobody_from_being_written_to(
     mail: Mail, store: BareStore
 ) -> None:
-    for number, entry in enumerate((b"", b"\xc1", b"\x80", b"\x93\x01\x02\x03", b"text")):
+    odd = (b"", b"\xc1", b"\x80", b"\x90", b"\x91\xc0", b"\x93\x01\x02\x03", b"text")
+    for number, entry in enumerate(odd):
         store.redis.hset(store.routes, f"n1.a/odd{number}", entry)
     come(store, "s1", "web")
     mail.put("m1")

@@ -6,14 +6,16 @@ from typing import Any, Final, cast
 
 from redis import Redis
 
-from router.codec import RouteEntry, encode
-from router.keys import Keys, route_field
+from router.codec import RouteEntry, encode_route
+from router.keys import Keys
 from router.model import EndpointId, SessionId, UserId
 from router.store import scripts
+from router.store.fields import route_field, route_prefixes
 from router.store.scripts import Script
 from tests.model.draft import Draft
 from tests.model.rules import Rules
 from tests.model.state import Copy, Endpoint, Route
+from tests.support.route_fields import shown
 
 _LONG_MS: Final = 100_000_000
 _MANY: Final = 1_000_000_000
@@ -100,7 +102,7 @@ class RealStore:
         return int(self._redis.zrem(self._keys.users(EndpointId(endpoint)), user))
 
     def _register(self, user: str, endpoint: str, session: int, device: str) -> int:
-        entry = encode(RouteEntry(device, "", 1.0))
+        entry = encode_route(RouteEntry(device, "", 1.0))
         keys = (self._keys.routes(UserId(user)), self._keys.mail(UserId(user)))
         newest = self._eval(scripts.REGISTER, keys, _field(endpoint, session), entry, _LONG_MS)
         return self._offset(newest) if newest is not None else 0
@@ -111,8 +113,9 @@ class RealStore:
 
     def _forget(self, user: str, endpoint: str, keep: tuple[int, ...]) -> tuple[str, ...]:
         keys = (self._keys.routes(UserId(user)), self._keys.seen(UserId(user)))
-        kept = [str(session) for session in keep]
-        return _endpoints(self._eval(scripts.FORGET, keys, endpoint, _LONG_MS, *kept))
+        kept = [_field(endpoint, session) for session in keep]
+        prefixes = route_prefixes(EndpointId(endpoint))
+        return _endpoints(self._eval(scripts.FORGET, keys, *prefixes, _LONG_MS, *kept))
 
     def _look_up(self, user: str) -> tuple[str, ...]:
         return _endpoints(self._redis.hkeys(self._keys.routes(UserId(user))))
@@ -250,12 +253,12 @@ def contents_of(d: Draft) -> Contents:
     return found
 
 
-def _field(endpoint: str, session: int) -> str:
+def _field(endpoint: str, session: int) -> bytes:
     return route_field(EndpointId(endpoint), SessionId(str(session)))
 
 
 def _endpoints(fields: Iterable[bytes]) -> tuple[str, ...]:
-    return tuple(sorted({field.decode().rpartition("/")[0] for field in fields}))
+    return tuple(sorted({field.rpartition("/")[0] for field in shown(fields)}))
 
 
 def _text(copy: Copy) -> str:

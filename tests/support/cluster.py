@@ -18,6 +18,7 @@ from router.keys import Keys
 from router.model import EndpointId, UserId
 from router.settings import Settings
 from tests.support.clients import Client
+from tests.support.route_fields import shown
 from tests.support.valkey import as_admin, several
 
 # Short, so that what takes a lease or a peek to end does not take a test long.
@@ -194,7 +195,7 @@ class Cluster:
 
     async def routes(self, user: str) -> set[str]:
         """Return the registry's fields of a user: `endpoint/session`."""
-        return {field.decode() for field in await self.redis.hkeys(self.keys.routes(UserId(user)))}
+        return shown(await self.redis.hkeys(self.keys.routes(UserId(user))))
 
     async def inbox(self, node: int | Node) -> int:
         """Return how many envelopes wait in a node's inbox."""

@@ -10,6 +10,7 @@ from router.member import Member, sender_lease
 from router.model import Confirm, EndpointId, Session, SessionId, UserId
 from router.settings import Settings
 from tests.support.cluster import plain_redis
+from tests.support.route_fields import shown
 
 _numbers = itertools.count(1)
 _ANSWERS = {
@@ -141,7 +142,7 @@ class Endpoints:
     async def routes(self, user: str) -> set[str]:
         """Return the endpoints that a user's routes name."""
         fields = await self.redis.hkeys(self.key(user, "routes"))
-        return {field.decode().rpartition("/")[0] for field in fields}
+        return {field.rpartition("/")[0] for field in shown(fields)}
 
     async def waiting(self, endpoint: EndpointId) -> int:
         """Return how many envelopes wait in an inbox."""

@@ -22,6 +22,7 @@ from router.settings import Settings
 from scripts.measuring.ports import free_port_range
 from tests.support.clients import Client
 from tests.support.cluster import Overrides, fast_settings, plain_redis, unique_prefix
+from tests.support.route_fields import shown
 from tests.support.waiting import eventually
 
 _START_S: Final = 30.0
@@ -214,7 +215,7 @@ class ProcessCluster:
 
     async def routes(self, user: str) -> set[str]:
         """Return the registry's fields of a user: `endpoint/session`."""
-        return {field.decode() for field in await self.redis.hkeys(self.keys.routes(UserId(user)))}
+        return shown(await self.redis.hkeys(self.keys.routes(UserId(user))))
 
     async def left_behind(self) -> list[str]:
         """Return every key of this cluster, sorted."""

@@ -66,8 +66,12 @@ if made then
   local routes = redis.call('HVALS', KEYS[1])
   for _, route in ipairs(routes) do
     local read, entry = pcall(cmsgpack.unpack, route)
-    if read and type(entry) == 'table' and type(entry[1]) == 'string' then
-      redis.call('HSETNX', KEYS[3], entry[1], '0-0 ' .. string.format('%.0f', now))
+    local device = read and type(entry) == 'table' and entry[1]
+    if type(device) == 'number' then -- since when, address, device; an older one begins with it
+      device = entry[3] or 'default'
+    end
+    if type(device) == 'string' then
+      redis.call('HSETNX', KEYS[3], device, '0-0 ' .. string.format('%.0f', now))
     end
   end
 end

@@ -16,6 +16,7 @@ from router.store.embedded import EmbeddedServer
 from router.store.mailbox import parse_deposit
 from tests.support.cluster import fast_settings, plain_redis
 from tests.support.proxy import Fault, Proxy, Way
+from tests.support.route_fields import shown
 from tests.support.sessions import RecordingSocket, Sessions, welcome
 from tests.support.waiting import eventually, rounds
 
@@ -76,7 +77,7 @@ class Store:
 
     async def routes(self, user: str = "alice") -> set[str]:
         key = f"{self.prefix}:{{{user}}}:routes"
-        return {field.decode() for field in await self.redis.hkeys(key)}
+        return shown(await self.redis.hkeys(key))
 
     async def listed(self, endpoint: EndpointId) -> set[str]:
         key = f"{self.prefix}:{{{endpoint}}}:users"

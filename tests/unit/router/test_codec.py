@@ -5,6 +5,7 @@ import tracemalloc
 from collections.abc import Callable
 
 import msgpack
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from router.codec import (
     decode_lease,
     decode_route,
     encode,
+    encode_route,
 )
 from router.errors import DecodeError
 
@@ -81,7 +83,8 @@ LEASES = st.builds(
     received_per_second=RATES,
     delivered_per_second=RATES,
 )
-ROUTES = st.builds(RouteEntry, device=IDS, address=IDS, since=RATES)
+ADDRESSES = IDS | st.ip_addresses().map(str)
+ROUTES = st.builds(RouteEntry, device=IDS, address=ADDRESSES, since=RATES)
 VALUES = st.recursive(
     st.none()
     | st.booleans()
@@ -113,8 +116,27 @@ class TestRoundTrips:
         assert decode_lease(encode(lease)) == lease
 
     @given(ROUTES)
-    def test_a_route_comes_back_as_it_was(self, route: RouteEntry) -> None:
+    def test_a_route_comes_back_as_it_was_to_the_second(self, route: RouteEntry) -> None:
+        whole = msgspec.structs.replace(route, since=float(int(route.since)))
+        assert decode_route(encode_route(route)) == whole
+
+    @given(ROUTES)
+    def test_a_route_of_the_version_before_is_read(self, route: RouteEntry) -> None:
         assert decode_route(encode(route)) == route
+
+    @pytest.mark.parametrize(
+        ("address", "device", "size"),
+        [("10.0.0.1", "default", 11), ("10.0.0.1", "web", 15), ("2001:db8::1", "default", 18)],
+    )
+    def test_an_ordinary_route_is_small(self, address: str, device: str, size: int) -> None:
+        assert len(encode_route(RouteEntry(device, address, 1_795_419_635.125))) == size
+
+    @pytest.mark.parametrize(
+        "address",
+        ["", "10.0.0.01", "10.0.0.1:44", "::ffff:10.0.0.1", "2001:DB8::1", "fe80::1%eth0", "::1"],
+    )
+    def test_an_address_comes_back_as_it_was_written(self, address: str) -> None:
+        assert decode_route(encode_route(RouteEntry("web", address, 1.0))).address == address
 
     @given(ENVELOPES)
     def test_any_msgpack_reader_can_read_an_envelope(self, envelope: Envelope) -> None:

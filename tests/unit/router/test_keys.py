@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from router.keys import Keys, route_field, split_route_field
-from router.model import EndpointId, SessionId, UserId
+from router.keys import Keys
+from router.model import EndpointId, UserId
 
 KEYS = Keys("sb")
 USER = UserId("alice")
@@ -88,14 +88,3 @@ def test_two_prefixes_share_no_key() -> None:
 def test_no_two_keys_are_the_same_even_when_a_user_is_called_like_an_endpoint() -> None:
     everything = [*of_endpoint(KEYS), *of_user(KEYS, UserId(ENDPOINT)), *of_all(KEYS)]
     assert len(set(everything)) == len(everything)
-
-
-@given(st.from_regex(r"[A-Za-z0-9_-]{1,8}\.[0-9a-f]{10}", fullmatch=True), st.uuids())
-def test_a_routes_field_gives_back_what_it_was_made_of(endpoint: str, session: object) -> None:
-    field = route_field(EndpointId(endpoint), SessionId(str(session)))
-    assert split_route_field(field) == (endpoint, str(session))
-
-
-@pytest.mark.parametrize("field", ["", "no-slash"])
-def test_a_field_that_is_not_ours_names_no_endpoint(field: str) -> None:
-    assert split_route_field(field) == ("", field)

@@ -42,7 +42,7 @@ def ttl_s(redis: Redis, key: str) -> float:
 
 class TestRegistering:
     async def test_a_registered_session_is_found_as_it_was(self, registry: Registry) -> None:
-        written = Session(SessionId("s1"), N1, "phone", "10.0.0.1:44", 1_795_419_635.125)
+        written = Session(SessionId("s1"), N1, "phone", "10.0.0.1:44", 1_795_419_635.0)
         assert await registry.register([(ALICE, written)])
         assert await registry.sessions(ALICE) == [written]
 
@@ -410,3 +410,32 @@ class TestPages:
     ) -> None:
         redis.set(keys.seen(ALICE), value)
         assert await registry.last_seen(ALICE) is None
+
+    async def test_a_page_is_exact_however_unevenly_users_are_spread(
+        self, registry: Registry, redis: Redis, keys: Keys
+    ) -> None:
+        endpoints = [EndpointId(f"m{number}.aa") for number in range(20)]
+        redis.mset({keys.open(endpoint): b"1" for endpoint in endpoints})
+        names = [f"u{number:03}" for number in range(300)]
+        for number, name in enumerate(names):
+            endpoint = endpoints[0 if number < 200 else number % 20]
+            await registry.register([(UserId(name), session(name, endpoint))])
+        for limit in (1, 30, 70, 299, 300, 301):
+            found = await page_through(registry, endpoints, "", limit)
+            assert [user.user for user in found] == names
+
+    async def test_an_endpoint_is_asked_for_little_more_than_its_share_of_a_page(
+        self, registry: Registry, redis: Redis, keys: Keys
+    ) -> None:
+        endpoints = [EndpointId(f"m{number}.aa") for number in range(50)]
+        redis.mset({keys.open(endpoint): b"1" for endpoint in endpoints})
+        for number in range(50):
+            some = [UserId(f"u{number + 50 * turn:05}") for turn in range(200)]
+            entries = [(user, session(str(user), endpoints[number])) for user in some]
+            await registry.register(entries)
+        before: Any = redis.info("stats")
+        page, _ = await registry.page(endpoints, "", 1_000, "")
+        after: Any = redis.info("stats")
+        assert [str(user.user) for user in page] == [f"u{number:05}" for number in range(1_000)]
+        sent = after["total_net_output_bytes"] - before["total_net_output_bytes"]
+        assert sent < 250_000  # all that they have would be more than 110 kB beside the routes
