@@ -1,11 +1,15 @@
 """`scripts/bench --scale`: reads the options, runs, prints."""
 
 import asyncio
+import logging
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
+import structlog
 import typer
+import uvloop
 from rich.console import Console
 
 from router.errors import ServerFailed
@@ -50,6 +54,11 @@ def bench(
     ] = None,
 ) -> None:
     """Read the options, run, print."""
+    # stdout belongs to the table, and that an endpoint is dead is no news here.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     options = Options(users=users, server=server)
     raise typer.Exit(_run(options.quicker() if quick else options, json, out))
 
@@ -57,7 +66,7 @@ def bench(
 def _run(options: Options, json: bool, out: Path | None) -> int:
     errors = Console(stderr=True)
     try:
-        results = asyncio.run(_measure(options, errors))
+        results = uvloop.run(_measure(options, errors))
     except (ChildFailed, ServerFailed) as exc:
         errors.print(str(exc), markup=False, highlight=False)
         return EXIT_FAULTY

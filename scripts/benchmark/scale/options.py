@@ -25,8 +25,8 @@ class Options:
     few_users: int = 1_000
     endpoints: int = 64
     rescue_users: int = 50_000
-    repeats: int = 9
-    sends: int = 20_000
+    repeats: int = 15
+    sends: int = 10_000
     seconds: float = 30.0
     server: str = ""
     quick: bool = False
@@ -35,8 +35,8 @@ class Options:
         """Return the same figures with fewer repeats."""
         return replace(
             self,
-            repeats=min(self.repeats, 5),
-            sends=min(self.sends, 10_000),
+            repeats=min(self.repeats, 9),
+            sends=min(self.sends, 4_000),
             seconds=min(self.seconds, 8.0),
             quick=True,
         )

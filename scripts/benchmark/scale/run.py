@@ -1,5 +1,6 @@
 """Runs the probes, one after the other."""
 
+import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -93,7 +94,10 @@ class Runner:
     async def _measure(self, probe: Probe) -> None:
         self._probe, self._done = probe, 0.0
         self._tell("", 0.0)
+        begin = time.monotonic()
         self.results.rows += await probe.measure(self._stage)
+        took_s = self.results.facts.setdefault("took_s", {})
+        took_s[probe.name] = round(time.monotonic() - begin, 1)
         self._tell("done", 1.0)
 
     def _tell(self, what: str, share: float) -> None:

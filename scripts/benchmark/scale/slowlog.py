@@ -19,9 +19,14 @@ def slow_row(*crowds: Crowd) -> Row:
     """Return how many commands were noted since the stores were started."""
     found = [entry for crowd in crowds for entry in crowd.admin.slowlog_get(_KEPT)]
     slowest = sorted(found, key=lambda entry: -entry["duration"])[:3]
-    told = "; ".join(
+    told = [
         f"{entry['duration'] / 1000:.1f} ms: {entry['command'][:_SHOWN_CHARACTERS]!r}"
         for entry in slowest
-    )
+    ]
+    if all(crowd.first for crowd in crowds):
+        told.append("the stores had their turns before other programs (SCHED_RR)")
+    else:
+        told.append("the log goes by the clock, so turns of other programs are in it")
     figure = "commands over 5 ms in the slow log, during all of the above"
-    return Row(figure, once(len(found)), "", aim=0, size="both registries", note=told, digits=0)
+    size = "both registries"
+    return Row(figure, once(len(found)), "", aim=0, size=size, note="; ".join(told), digits=0)
