@@ -192,7 +192,7 @@ class RouteEntry(msgspec.Struct, frozen=True, array_like=True):
     since: Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 
-class _PackedRoute(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class _PackedRoute(msgspec.Struct, frozen=True, array_like=True):
     """A `RouteEntry` in half the bytes: there are as many as there are sessions.
 
     Args:

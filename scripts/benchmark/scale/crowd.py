@@ -22,11 +22,10 @@ from router.codec import Lease
 from router.keys import Keys
 from router.model import EndpointId, Session, SessionId, UserId
 from router.settings import Settings
-from router.store.connect import Connector
 from router.store.lease import Leases
-from router.store.link import Link
+from router.store.modes import make_connector, make_store
 from router.store.registry import Registry
-from router.store.resp import pack
+from router.store.resp import keyed
 from scripts.benchmark.scale.options import Options
 from scripts.measuring.children import Children
 from scripts.measuring.meter import StoreMeter, cpu_ns
@@ -123,10 +122,10 @@ class Crowd:
         self.server = server
         self.settings = Settings()
         self.keys = Keys(self.settings.registry.prefix)
-        self.connector = Connector(server.url, self.settings.redis)
-        self.link = Link(self.connector, "bench")
-        self.registry = Registry(self.link, self.keys, self.settings.registry)
-        self.leases = Leases(self.link, self.keys, self.settings.lease)
+        self.connector = make_connector(server.url, self.settings.redis)
+        self.store = make_store(self.connector, "bench")
+        self.registry = Registry(self.store, self.keys, self.settings.registry)
+        self.leases = Leases(self.store, self.keys, self.settings.lease)
         self.admin = plain_client(server.url)
         self.first = precedence(server.pid)
         self.meter = StoreMeter(server.url)
@@ -136,7 +135,7 @@ class Crowd:
         self._beating: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        await self.link.open()
+        await self.store.open()
         self.endpoints = [
             await self.leases.open(f"n{number + 1}", lease_of(number))
             for number in range(self._count)
@@ -153,7 +152,7 @@ class Crowd:
         if self._beating is not None:
             self._beating.cancel()
             await asyncio.wait([self._beating])
-        await self.link.close()
+        await self.store.close()
         self.meter.close()
         self.admin.close()
 
@@ -216,11 +215,16 @@ class Crowd:
 
     async def waiting(self) -> list[tuple[EndpointId, int, int]]:
         """Return how many envelopes wait for each endpoint, and the position of the first."""
-        data = b"".join(
-            pack("LLEN", self.keys.inbox(endpoint)) + pack("GET", self.keys.done(endpoint))
-            for endpoint in self.endpoints
+        found = await self.store.answers(
+            [
+                asked
+                for endpoint in self.endpoints
+                for asked in (
+                    keyed("LLEN", self.keys.inbox(endpoint)),
+                    keyed("GET", self.keys.done(endpoint)),
+                )
+            ]
         )
-        found = await self.link.answers(data, 2 * len(self.endpoints))
         return [
             (endpoint, found[2 * at], int(found[2 * at + 1] or 0))
             for at, endpoint in enumerate(self.endpoints)

@@ -17,7 +17,7 @@ _PAGES_PER_REPEAT = 6
 async def measure(stage: Stage) -> list[Row]:
     """Ask for pages as `GET /api/v1/users` does, behind users drawn by chance."""
     crowd = stage.large
-    mailbox = Mailbox(crowd.link, crowd.keys, crowd.settings.mailbox)
+    mailbox = Mailbox(crowd.store, crowd.keys, crowd.settings.mailbox)
     directory = Directory(crowd.registry, crowd.leases, mailbox)
     dice = Random(1)
     took_ms, spent_ms = [], []

@@ -84,11 +84,11 @@ async def _refresh(crowd: Crowd, dice: Random) -> None:
 
 
 async def _look_up(table: RouteTable, crowd: Crowd, dice: Random) -> None:
-    found: asyncio.Future[list[Found] | None] = asyncio.get_running_loop().create_future()
+    found: asyncio.Future[list[Found]] = asyncio.get_running_loop().create_future()
     users = dice.choices(range(crowd.users), k=SLICE)
     questions = [Question(user_of(number)) for number in users]
-    table.look_up(questions, lambda answers, _: found.set_result(answers))
-    for answer in await found or ():
+    table.look_up(questions, found.set_result)
+    for answer in await found:
         if answer.routes is None or answer.routes.sessions != 1:
             raise RuntimeError("a user of the bench was not found")
 
@@ -103,7 +103,7 @@ async def _push(crowd: Crowd, dice: Random) -> None:
         )
         endpoint = crowd.endpoints[number % len(crowd.endpoints)]
         pushes.append(pack_push(crowd.keys, endpoint, room, [encode(envelope)]))
-    if min(await crowd.link.answers(b"".join(pushes), SLICE)) < 1:
+    if min(await crowd.store.answers(pushes)) < 1:
         raise RuntimeError("a push of the bench was refused")
 
 
@@ -115,6 +115,6 @@ async def _trim(crowd: Crowd) -> int:
         trims += [scripts.TRIM.pack(keys, done + number, 1) for number in range(length)]
     for first in range(0, len(trims), SLICE):
         some = trims[first : first + SLICE]
-        if set(await crowd.link.answers(b"".join(some), len(some))) != {1}:
+        if set(await crowd.store.answers(some)) != {1}:
             raise RuntimeError("an inbox was read by somebody else")
     return len(trims)

@@ -39,7 +39,7 @@ async def measure(stage: Stage) -> list[Row]:
     ttl_s = crowd.settings.registry.user_ttl_s
     note = (
         "CPU of the store's process while each user is registered again every "
-        f"{_period_s(crowd):g} s (user_ttl_s = {ttl_s:g}) and {len(crowd.endpoints)} endpoints beat "
+        f"{_period_s(crowd):g} s (user_ttl_s = {ttl_s:g}), {len(crowd.endpoints)} endpoints beat "
         "and look for dead ones; with all else it does, but not the child that rewrites its file"
     )
     if behind > 1.05:
