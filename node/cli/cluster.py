@@ -33,7 +33,7 @@ from router.orphans import die_with_parent
 from router.settings import EMBEDDED, Settings
 from router.store.address import embedded_folder, resolve
 from router.store.embedded import EmbeddedServer, find
-from router.store.urls import printable_address
+from router.urls import printable_address
 
 _MAX_NODES: Final = 64
 _RETRY_S: Final = 0.2

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from router.settings.section import Count, Seconds, Section
+from router.urls import hosts_of, path_of
 
 EMBEDDED: Final = "embedded"
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\[\]:,@/\s]*)(:[0-9]{1,5})?")
@@ -15,19 +16,23 @@ _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\[\]:,@/\s]*)(:[0-9]{1,5})?")
 def _redis_url(url: str) -> str:
     if url == EMBEDDED:
         return url
-    parts = urlsplit(url)
-    if parts.scheme != "unix" and not all(map(_HOST.fullmatch, _hosts(url))):
-        raise ValueError("names a server as host:port, several with commas between them")
-    if parts.scheme not in ("redis", "rediss", "unix"):
+    if url.partition("://")[0] not in ("redis", "rediss", "unix"):
         raise ValueError('is "embedded" or starts with redis://, rediss:// or unix://')
+    hosts = hosts_of(url)
+    if not url.startswith("unix://") and not all(_usable(host, len(hosts)) for host in hosts):
+        raise ValueError("names a server as host:port, several with commas between them")
     # Else an address could switch off what the settings ask for, and nobody would see it.
-    if any(name.startswith("ssl_") for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
+    options = parse_qsl(url.partition("?")[2], keep_blank_values=True)
+    if any(name.startswith("ssl_") for name, _ in options):
         raise ValueError("has an option that begins with ssl_: set redis.ca_file and the like")
     return url
 
 
-def _hosts(url: str) -> list[str]:
-    return urlsplit(url).netloc.rpartition("@")[2].split(",")
+def _usable(host: str, servers: int) -> bool:
+    parts = _HOST.fullmatch(host)
+    if parts is None or (servers > 1 and not parts[1]):
+        return False
+    return not parts[2] or 0 < int(parts[2][1:]) < 65_536
 
 
 def _amqp_url(url: str) -> str:
@@ -65,12 +70,12 @@ class RedisSettings(Section):
                 f'redis.mode = "{self.mode}" needs redis:// or rediss:// in redis.url: name a '
                 "server, or several with commas between them"
             )
-        if self.mode == "single" and self.url != EMBEDDED and len(_hosts(self.url)) > 1:
+        if self.mode == "single" and self.url != EMBEDDED and len(hosts_of(self.url)) > 1:
             raise ValueError(
                 'redis.url names several servers, and redis.mode = "single" takes one: name one, '
                 'or set redis.mode = "cluster" or "sentinel"'
             )
-        if self.mode == "cluster" and urlsplit(self.url).path not in ("", "/", "/0"):
+        if self.mode == "cluster" and path_of(self.url) not in ("", "/", "/0"):
             raise ValueError(
                 "redis.url names a database, and a Cluster has only number 0: leave it out"
             )

@@ -9,14 +9,14 @@ from typing import Any
 
 from hiredis import ReplyError
 
-from router.errors import Unavailable
+from router.errors import SwitchboardError, Unavailable
 from router.store.connect import Connector
 from router.store.link import Link
 from router.store.resp import Command
 from router.store.store import Store
 from router.store.topology import Topology
 from router.store.trouble import Meaning, Trouble
-from router.store.urls import at_server
+from router.urls import at_server, join_address
 
 MakeLink = Callable[[Connector], Link]
 
@@ -105,9 +105,9 @@ class Cluster(Store):
         await self._topology.open()
         try:
             links = {master: self._new_link(master) for master in self._topology.masters}
+            self._links = links
             opening = [link.open() for link in links.values()]
             found = await asyncio.gather(*opening, return_exceptions=True)
-            self._links = links
             for failure in found:
                 if isinstance(failure, BaseException):
                     raise failure
@@ -134,7 +134,7 @@ class Cluster(Store):
             await asyncio.wait(self._tasks)
         links, self._links = self._links, {}
         for link in links.values():
-            await link.close()
+            await link.end()
 
     def tell(self, command: Command) -> bool:
         """See `Store.tell`; the answer is looked at, since it may say where the key is by now."""
@@ -194,9 +194,12 @@ class Cluster(Store):
         """Open one more link; where nobody answers, forget it: who needs it asks for it again."""
         try:
             await link.open()
-        except Unavailable:
+            if self._links.get(address) is not link:
+                await link.end()  # it is wanted no longer
+        except SwitchboardError:
             if self._links.get(address) is link:
                 del self._links[address]
+            await link.end()
             self._topology.doubt()
         finally:
             self._young.discard(link)
@@ -207,7 +210,9 @@ class Cluster(Store):
         for master in masters:
             self._link_at(master)
         for address in self._links.keys() - masters:
-            self._begin(self._links.pop(address).close())
+            link = self._links.pop(address)
+            if link not in self._young:  # else whoever opens it sees to it
+                self._begin(link.end())
 
     def _missing(self) -> bool:
         return any(
@@ -234,7 +239,8 @@ async def _no_master() -> str:
 def _address_in(error: ReplyError, asked: str) -> str:
     """Return the address in a MOVED or an ASK; without a host it is that of whoever said so."""
     host, _, port = str(error).split()[2].rpartition(":")
-    return f"{host or asked.rpartition(':')[0]}:{port}"
+    known = host if host not in ("", "?") else asked.rpartition(":")[0].strip("[]")
+    return join_address(known, int(port))
 
 
 def _ignore(_: list[Any]) -> None:

@@ -21,7 +21,7 @@ from router.service import Services
 from router.settings import RedisSettings
 from router.store import tls
 from router.store.trouble import Meaning, trouble_of
-from router.store.urls import printable_address
+from router.urls import printable_address
 
 OLDEST_SERVER: Final = (7, 0)
 # Connections that one process may make again at once, and the seconds between further ones. A

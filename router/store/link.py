@@ -101,6 +101,11 @@ class Link:
         if self._wire is not None:
             await self._end(self._wire, "closed by us", last_words=True)
 
+    async def end(self) -> None:
+        """Close it for good: nobody looks after it any more."""
+        await self.close()
+        self._connector.services.remove(self._keeper)
+
     def abort(self, reason: str) -> None:
         """Give the present connection up; the link connects again."""
         if self._wire is not None:

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 from router.errors import StoreRefused, SwitchboardError, Unavailable
 from router.settings import RedisSettings
 from router.store.connect import Connector
-from router.store.urls import at_server, each_server, join_address, printable_address
+from router.urls import at_server, each_server, join_address, printable_address
 
 SENTINEL_PORT: Final = 26_379
 

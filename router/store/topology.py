@@ -15,7 +15,7 @@ from redis.crc import key_slot
 
 from router.errors import StoreRefused, SwitchboardError, Unavailable
 from router.store.connect import Connector
-from router.store.urls import at_server, each_server, join_address, printable_address
+from router.urls import at_server, each_server, join_address, printable_address
 
 SLOTS: Final = 16_384
 # At least so far apart are two questions; a migration moves slot after slot.
@@ -139,6 +139,8 @@ class Topology:
             self._masters = masters
             _log.info("cluster topology", masters=self.masters, slots=SLOTS - masters.count(""))
             self._changed()
+        elif any(says() for says in self._missing):
+            self._changed()  # a link may have been forgotten, since nobody answered
 
     def _changed(self) -> None:
         for watcher in list(self._watchers):

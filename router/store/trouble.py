@@ -18,9 +18,10 @@ class Meaning(StrEnum):
     REPEAT = "repeat"
     """It passes in a moment: the command goes again, within a bound; then as `UNAVAILABLE`."""
     MOVED = "moved"
-    """Another server of the Cluster has the key: the command goes there; else as `REPEAT`."""
+    """Another server of the Cluster has the key: the command goes there. With a single server it is
+    `REFUSED`: it was taken for one that is alone."""
     ASK = "ask"
-    """Another server is only just being given the key: this command goes there, as `MOVED`."""
+    """Another server is only just being given the key: this command goes there; see `MOVED`."""
     BUSY = "busy"
     """The store is full: a send is `busy`; anything else is a `StoreRefused`."""
     UNAVAILABLE = "unavailable"

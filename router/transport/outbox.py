@@ -176,17 +176,20 @@ class Outbox:
             self._busy = False
             return
         queues, self._queues = self._queues, {}
-        flight: list[Collection[_Item]] = []
+        flight: list[tuple[EndpointId, Collection[_Item]]] = []
         commands: list[Command] = []
         for endpoint, items in queues.items():
             now = self._take(endpoint, items)
-            flight.append(now)
+            flight.append((endpoint, now))
             envelopes = [item[0] for item in now]
             commands.append(pack_push(self._keys, endpoint, self._room, envelopes))
 
         def replied(replies: list[Any]) -> None:
-            for items, reply in zip(flight, replies, strict=True):
+            for (endpoint, items), reply in zip(flight, replies, strict=True):
+                # What waits behind one without a reply must not overtake it when it goes again.
+                behind = self._queues.pop(endpoint, ()) if type(reply) is NoReply else ()
                 self._finish(items, self._meaning(reply))
+                self._finish(behind, Push.UNSENT)
             self._flush_after(_ROUNDS if self._queues else 0)
 
         self._store.send(commands, replied)

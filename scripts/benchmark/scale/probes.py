@@ -1,6 +1,15 @@
 """Which probes there are, in their order; a new one is added here and nowhere else."""
 
-from scripts.benchmark.scale import listing, memory, parts, rescue, sending, upkeep
+from scripts.benchmark.scale import (
+    clusters,
+    failover,
+    listing,
+    memory,
+    parts,
+    rescue,
+    sending,
+    upkeep,
+)
 from scripts.benchmark.scale.stage import Probe
 
 PROBES = (
@@ -10,4 +19,6 @@ PROBES = (
     Probe("listing", listing.measure, seconds=2),
     Probe("each thing alone", parts.measure, seconds=20),
     Probe("rescuing", rescue.measure, seconds=5),
+    Probe("a Cluster", clusters.measure, needs_crowd=False, seconds=30),
+    Probe("a master killed", failover.measure, needs_crowd=False, seconds=40),
 )

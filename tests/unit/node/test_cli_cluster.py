@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from router.store.embedded import EmbeddedServer, find
-from router.store.urls import printable_address
+from router.urls import printable_address
 from tests.support.cli import call
 from tests.support.processes import Switchboard, command_line, free_port_range, is_gone, wait_until
 from tests.support.valkey import plain_client

@@ -18,7 +18,7 @@ from router.store.connect import (
     translate,
 )
 from router.store.embedded import EmbeddedServer
-from router.store.urls import printable_address
+from router.urls import printable_address
 from tests.support.fake_store import FakeStore
 from tests.support.waiting import eventually, rounds
 

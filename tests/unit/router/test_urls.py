@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.store.urls import at_server, each_server, join_address, printable_address
+from router.urls import at_server, each_server, join_address, printable_address
 
 
 @pytest.mark.parametrize(
