@@ -59,8 +59,8 @@ def _row(cells: list[Cell], single: str, cluster: str) -> Row:
     one, three = (_cpu_us(cells, name) for name in (single, cluster))
     costs = f"{Spread.of(three).median:.1f} us against {Spread.of(one).median:.1f} us"
     note = (
-        f"CPU of nodes, store and sender per message at full load, {NODES} nodes, {single}: {costs}; "
-        "both write their file"
+        f"CPU of nodes, store and sender per message at full load, {NODES} nodes, {single}: "
+        f"{costs}; both write their file"
     )
     compared = Spread.of(ratios(three, one))
     figure = f"Cluster of 3 masters : single server, {single}"
