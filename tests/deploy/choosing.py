@@ -12,7 +12,7 @@ from router.client import Options
 from router.model import Outcome
 from router.store.embedded import EmbeddedServer
 from tests.deploy.behind import Behind, cluster_of, hung_node, join, refusal, vanished_node
-from tests.deploy.crowd import stays_whole, visitor
+from tests.deploy.crowd import visitor
 from tests.support.balancers import HOST, NODES, Balancer
 from tests.support.clients import Client
 from tests.support.cluster import Cluster
@@ -23,12 +23,6 @@ from tests.support.waiting import eventually
 
 
 class Choosing(Behind):
-    @pytest.mark.timeout(180)
-    async def test_200_users_and_their_messages_outlive_nodes_that_leave_and_die(
-        self, store: EmbeddedServer, tmp_path: Path
-    ) -> None:
-        await stays_whole(self.kind, store, tmp_path)
-
     def test_the_file_is_taken_without_a_warning(self, tmp_path: Path) -> None:
         addresses = [f"{HOST}:{free_port()}" for _ in range(NODES)]
         said = Balancer(self.kind, tmp_path / "balancer", addresses).check()

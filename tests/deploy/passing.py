@@ -1,5 +1,6 @@
 """What a balancer of `deploy` lets through, and what nodes and clients know of each other."""
 
+import asyncio
 import json
 import re
 import sys
@@ -9,7 +10,8 @@ import pytest
 
 from router.model import Outcome
 from tests.deploy.behind import PING_S, Behind, ask, join, refusal
-from tests.support.balancers import Balancer
+from tests.support.balancers import HOST, Balancer
+from tests.support.clients import DEADLINE_S
 from tests.support.cluster import Cluster
 from tests.support.tokens import token
 from tests.support.waiting import eventually
@@ -88,12 +90,21 @@ class Passing(Behind):
         assert ticket not in balancer.said
         assert secret not in balancer.said
 
-    async def test_a_body_that_no_ticket_needs_is_refused(
+    async def test_a_body_that_no_ticket_needs_is_refused_before_it_comes(
         self, cluster: Cluster, balancer: Balancer
     ) -> None:
-        wanted = {"method": "POST", "headers": {"Content-Type": "application/json"}}
-        body = b" " * 16_385
-        assert (await ask(balancer, "/api/v1/tickets", data=body, **wanted))[0] == 413
+        request = (
+            "POST /api/v1/tickets HTTP/1.1\r\n"
+            f"Host: {balancer.address}\r\n"
+            "Content-Type: application/json\r\n"
+            "Content-Length: 16385\r\n\r\n"
+        )
+        tls = balancer.authority.client_context()
+        reader, writer = await asyncio.open_connection(HOST, balancer.port, ssl=tls)
+        writer.write(request.encode())
+        async with asyncio.timeout(DEADLINE_S):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+        writer.transport.abort()
 
     async def test_a_token_as_long_as_nodes_take_it_gets_through(
         self, cluster: Cluster, balancer: Balancer
