@@ -1,6 +1,7 @@
 """Real nginx and HAProxy, with the files of `deploy` in which only places are replaced."""
 
 import asyncio
+import contextlib
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Final, Self
 
 import pytest
@@ -111,15 +113,26 @@ class Balancer:
                 return self
         raise AssertionError(f"{self.kind.name} does not start: {self.said}")
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self.close()
+        if error is not None:
+            print(f"---- {self.kind.name} ----\n{self.said}")
 
     async def close(self) -> None:
         """End it. Idempotent."""
         assert self._process is not None
         if not self._ended():
             self._process.terminate()
-            await eventually(self._ended, _STOP_S, f"{self.kind.name} ends")
+            with contextlib.suppress(AssertionError):
+                await eventually(self._ended, _STOP_S)
+        if not self._ended():
+            self._process.kill()
+        self._process.wait()
 
     @property
     def url(self) -> str:
