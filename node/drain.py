@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -10,6 +10,7 @@ import structlog
 from node.acknowledging import Acknowledging
 from node.disconnects import DRAIN, STOPPING
 from node.hub import Hub
+from node.listening import Listening
 from node.peers import Peers
 from node.presence import Presence
 from node.replay import Replays
@@ -65,13 +66,7 @@ class Drain:
         self._left: list[ClientSession] = []
         self.begun = False
 
-    async def run(
-        self,
-        leave_shared: Callable[[float], Awaitable[None]],
-        stop_listening: Callable[[], None],
-        *,
-        all_leave: bool,
-    ) -> None:
+    async def run(self, listening: Listening, *, all_leave: bool) -> None:
         """Leave, in this order; what is not done within `drain_s` is left to a rescue.
 
         0. A port that others listen on, too, is left to them; who came in time is let in.
@@ -83,21 +78,20 @@ class Drain:
         5. The lease, the inbox and the index are removed.
 
         Args:
-            leave_shared: leaves that port, within so many seconds.
-            stop_listening: called when no session is left.
+            listening: takes no more connections when no session is left.
             all_leave: every other node leaves, too: there is nowhere to go. Without being told, a
                 node finds that out from the registry.
         """
         try:
             async with asyncio.timeout(self._drain_s):
                 if not all_leave:
-                    await leave_shared(self._drain_s / 8)
+                    await listening.leave_shared(self._drain_s / 8)
                 self._announce()
                 if all_leave:
                     self._send_everybody_home()
                 else:
                     await self._send_sessions_away()
-                stop_listening()
+                listening.refuse_new()
                 await self._last_words()
                 await self._leave()
         except TimeoutError:

@@ -238,21 +238,13 @@ class Node:
         self.listen_api()
 
     def listen_shared(self) -> None:
-        """Serve there if that port is shared: call it when the node is ready. Raises as `listen`.
-
-        Who listens beside others is given sessions by the kernel, which asks nobody.
-        """
+        """Serve there if that port is shared, once the node is ready. Raises as `listen`."""
         if self._settings.node.reuse_port:
             self.listening.share(self._served.public(), api.MAX_BODY_BYTES)
 
     def listen_api(self) -> None:
-        """Serve the API at a port of its own, if it has one; `listen` does it, too.
-
-        Raises:
-            ServerFailed: the port is taken, or the address is not this machine's.
-        """
-        apart = self._served.apart()
-        if apart is not None:
+        """Serve the API at a port of its own, if it has one; as `listen` does, and raises."""
+        if (apart := self._served.apart()) is not None:
             self.listening.start_api(apart, api.MAX_BODY_BYTES)
 
     def not_ready(self) -> str | None:
@@ -267,9 +259,7 @@ class Node:
         """
         await self.canary.stop()
         await self.isolation.stop()
-        await self.drain.run(
-            self.listening.leave_shared, self.listening.refuse_new, all_leave=all_leave
-        )
+        await self.drain.run(self.listening, all_leave=all_leave)
         await self.rescuer.stop()  # again, for a drain that ran out of time
         await self.replays.stop()
         await self.presence.stop(0.0)
