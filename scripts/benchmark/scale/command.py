@@ -13,7 +13,7 @@ import uvloop
 from rich.console import Console
 
 from router.errors import ServerFailed
-from scripts.benchmark.scale.options import USERS, Options
+from scripts.benchmark.scale.options import STANDARD, Options
 from scripts.benchmark.scale.probes import PROBES
 from scripts.benchmark.scale.run import Results, Runner
 from scripts.benchmark.scale.table import document, show
@@ -46,7 +46,11 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def bench(
     _scale: Annotated[bool, typer.Option("--scale", help="This bench.")] = True,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer repeats: some minutes.")] = False,
-    users: Annotated[int, typer.Option(min=1, max=20_000_000)] = USERS,
+    users: Annotated[int, typer.Option(min=1, max=20_000_000)] = STANDARD.users,
+    seconds: Annotated[
+        float, typer.Option(min=0.5, max=600, help="Of refreshes at their real pace.")
+    ] = STANDARD.seconds,
+    repeats: Annotated[int, typer.Option(min=1, max=100)] = STANDARD.repeats,
     server: Annotated[str, typer.Option(help="Program of the store; none: the embedded one.")] = "",
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     out: Annotated[
@@ -59,7 +63,7 @@ def bench(
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    options = Options(users=users, server=server)
+    options = Options(users=users, seconds=seconds, repeats=repeats, server=server)
     raise typer.Exit(_run(options.quicker() if quick else options, json, out))
 
 

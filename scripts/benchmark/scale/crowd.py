@@ -1,7 +1,4 @@
-"""A registry full of users who have no sockets: the product's own code fills and keeps it.
-
-Users, sessions and addresses follow from a user's number, so a million of them need no memory here.
-"""
+"""A registry full of users who have no sockets: the product's own code fills and keeps it."""
 
 import asyncio
 import os
@@ -20,24 +17,23 @@ from redis.retry import Retry
 
 from router.codec import Lease
 from router.keys import Keys
-from router.model import EndpointId, Session, SessionId, UserId
+from router.model import EndpointId
 from router.settings import Settings
 from router.store.lease import Leases
 from router.store.modes import make_connector, make_store
 from router.store.registry import Registry
 from router.store.resp import keyed
 from scripts.benchmark.scale.options import Options
+from scripts.benchmark.scale.people import People, user_of
 from scripts.measuring.children import Children
 from scripts.measuring.meter import StoreMeter, cpu_ns
 from scripts.measuring.ports import free_port_range
 from scripts.measuring.store import Stores
 
-SLICE = 250  # sessions that are registered together: about what a node refreshes in a second
 _UNDER_WAY = 4  # slices, so that the store never waits for us
 _START_S = 15.0
 _READS = 5_000
 _STEP_S = 0.05
-_MULTIPLIER = 0x9E37_79B9_7F4A_7C15  # odd, so no two numbers below 2**64 give the same id
 
 
 def precedence(pid: int) -> bool:
@@ -103,11 +99,6 @@ def _answers(client: Redis) -> bool:
         return False
 
 
-def user_of(number: int) -> UserId:
-    """Return the user with this number, 12 characters."""
-    return UserId(f"user-{number:07d}")
-
-
 class Crowd:
     """One registry, its endpoints, and what reads and writes it.
 
@@ -118,7 +109,6 @@ class Crowd:
     """
 
     def __init__(self, server: Server, users: int, endpoints: int) -> None:
-        self.users = users
         self.server = server
         self.settings = Settings()
         self.keys = Keys(self.settings.registry.prefix)
@@ -130,13 +120,13 @@ class Crowd:
         self.first = precedence(server.pid)
         self.meter = StoreMeter(server.url)
         self.version = self.meter.version()
-        self.endpoints: list[EndpointId] = []
+        self.people = People(users, ())
         self._count = endpoints
         self._beating: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self.store.open()
-        self.endpoints = [
+        self.people.endpoints = [
             await self.leases.open(f"n{number + 1}", lease_of(number))
             for number in range(self._count)
         ]
@@ -157,39 +147,26 @@ class Crowd:
         self.admin.close()
 
     @property
+    def users(self) -> int:
+        """Return how many users there are, or will be."""
+        return self.people.users
+
+    @property
+    def endpoints(self) -> Sequence[EndpointId]:
+        """Return the endpoints, open."""
+        return self.people.endpoints
+
+    @property
     def pid(self) -> int:
         """Return the store's process."""
         return self.server.pid
-
-    def session(self, number: int, endpoint: EndpointId | None = None) -> tuple[UserId, Session]:
-        """Return a user and their session, by number.
-
-        Args:
-            number: of the user.
-            endpoint: which holds it; None for the one that the number gives.
-        """
-        session = SessionId(f"{number * _MULTIPLIER % 2**64:016x}")
-        address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
-        at = endpoint or self.endpoints[number % len(self.endpoints)]
-        return user_of(number), Session(
-            session, at, "default", address, 1_795_000_000 + number / 1000
-        )
-
-    def slices(self, first: int, last: int) -> Iterator[list[int]]:
-        """Yield the users from `first` to before `last`, each time some of one endpoint."""
-        wide = SLICE * len(self.endpoints)
-        for start in range(first, last, wide):
-            for shift in range(len(self.endpoints)):
-                some = list(range(start + shift, min(start + wide, last), len(self.endpoints)))
-                if some:
-                    yield some
 
     async def register(self, slices: Iterator[list[int]], told: Callable[[int], None]) -> None:
         """Register users, a few slices at a time; `told` hears how many of them each time."""
         await in_turn(self._register(numbers, told) for numbers in slices)
 
     async def _register(self, numbers: Sequence[int], told: Callable[[int], None]) -> None:
-        if not await self.registry.register([self.session(number) for number in numbers]):
+        if not await self.registry.register([self.people.session(number) for number in numbers]):
             raise RuntimeError("an endpoint of the bench was fenced")
         told(len(numbers))
 

@@ -5,7 +5,8 @@ from random import Random
 
 from router.directory import MAX_PAGE, Directory
 from router.store.mailbox import Mailbox
-from scripts.benchmark.scale.crowd import Crowd, user_of
+from scripts.benchmark.scale.crowd import Crowd
+from scripts.benchmark.scale.people import user_of
 from scripts.benchmark.scale.rows import Row
 from scripts.benchmark.scale.stage import Stage
 from scripts.measuring.stats import Spread, percentile

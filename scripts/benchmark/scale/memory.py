@@ -19,7 +19,7 @@ async def measure(stage: Stage) -> list[Row]:
     """Register everybody, in both registries."""
     for crowd in (stage.small, stage.large):
         watch(crowd)
-    await stage.small.register(stage.small.slices(0, stage.small.users), lambda _: None)
+    await stage.small.register(stage.small.people.slices(0, stage.small.users), lambda _: None)
     crowd = stage.large
     empty = await settled(crowd)
     begin_ns, begin = crowd.cpu_ns(), time.monotonic()
@@ -67,7 +67,7 @@ async def _fill(stage: Stage, empty: int) -> list[tuple[int, float]]:
         stage.tell(f"{done:,} of {crowd.users:,}", done / crowd.users)
 
     for first in range(0, crowd.users, step):
-        await crowd.register(crowd.slices(first, min(first + step, crowd.users)), told)
+        await crowd.register(crowd.people.slices(first, min(first + step, crowd.users)), told)
         points.append((done, (crowd.used_bytes() - empty) / done))
     return points
 

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-USERS = 1_000_000
-
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -14,19 +12,21 @@ class Options:
         few_users: of the small one, to compare with.
         endpoints: over which the users of either are spread evenly.
         rescue_users: on the endpoint that is rescued.
-        repeats: how often what is compared is measured.
-        sends: per repeat.
+        repeats: how often each thing alone is measured.
+        pairs: how often sends in the two registries are compared.
+        sends: in each of a pair.
         seconds: for how long refreshes and heartbeats are measured at their real pace.
         server: program of the store; "" for the embedded one.
         quick: smaller repeats, for a run that ends within minutes.
     """
 
-    users: int = USERS
+    users: int = 1_000_000
     few_users: int = 1_000
     endpoints: int = 64
     rescue_users: int = 50_000
     repeats: int = 15
-    sends: int = 10_000
+    pairs: int = 100
+    sends: int = 1_000
     seconds: float = 30.0
     server: str = ""
     quick: bool = False
@@ -36,7 +36,7 @@ class Options:
         return replace(
             self,
             repeats=min(self.repeats, 9),
-            sends=min(self.sends, 4_000),
+            pairs=min(self.pairs, 40),
             seconds=min(self.seconds, 8.0),
             quick=True,
         )
@@ -45,3 +45,6 @@ class Options:
     def rescued(self) -> int:
         """Return how many users the rescued endpoint has: a small registry has fewer."""
         return min(self.rescue_users, self.users)
+
+
+STANDARD = Options()

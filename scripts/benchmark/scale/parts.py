@@ -8,8 +8,10 @@ from router.codec import MessageEnvelope, encode
 from router.settings import RegistrySettings
 from router.store import scripts
 from router.store.inbox import Room, pack_push
+from router.store.resp import keyless
 from router.store.routes import Found, Question, RouteTable
-from scripts.benchmark.scale.crowd import SLICE, Crowd, in_turn, user_of
+from scripts.benchmark.scale.crowd import Crowd, in_turn
+from scripts.benchmark.scale.people import SLICE, user_of
 from scripts.benchmark.scale.rows import Row
 from scripts.benchmark.scale.sending import DATA, empty_inboxes
 from scripts.benchmark.scale.stage import Stage
@@ -30,6 +32,7 @@ async def measure(stage: Stage) -> list[Row]:
     table = RouteTable(crowd.connector, crowd.keys, RegistrySettings(cache=False))
     await table.open()
     kinds: dict[str, Kind] = {
+        "PING, as a yardstick": lambda _: _often(_ping(crowd) for _ in range(_BATCHES)),
         "refresh of a session": lambda dice: _often(_refresh(crowd, dice) for _ in range(_BATCHES)),
         "look-up, not cached": lambda dice: _often(
             _look_up(table, crowd, dice) for _ in range(_BATCHES)
@@ -74,12 +77,17 @@ async def _looks(crowd: Crowd) -> int:
     return _LOOKS
 
 
+async def _ping(crowd: Crowd) -> None:
+    """Do what costs the least there is: how fast this machine is just now."""
+    await crowd.store.answers([keyless("PING")] * SLICE)
+
+
 async def _refresh(crowd: Crowd, dice: Random) -> None:
     """Register sessions of one endpoint again, as its node does each second."""
     shift = dice.randrange(min(len(crowd.endpoints), crowd.users))
     there = range(shift, crowd.users, len(crowd.endpoints))
     numbers = dice.choices(there, k=SLICE)
-    if not await crowd.registry.register([crowd.session(number) for number in numbers]):
+    if not await crowd.registry.register([crowd.people.session(number) for number in numbers]):
         raise RuntimeError("an endpoint of the bench was fenced")
 
 

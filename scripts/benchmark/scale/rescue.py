@@ -3,7 +3,8 @@
 import time
 
 from router.member import Member
-from scripts.benchmark.scale.crowd import SLICE, Crowd, in_turn, lease_of
+from scripts.benchmark.scale.crowd import Crowd, in_turn, lease_of
+from scripts.benchmark.scale.people import SLICE
 from scripts.benchmark.scale.rows import Row, once
 from scripts.benchmark.scale.stage import Stage
 
@@ -17,7 +18,7 @@ async def measure(stage: Stage) -> list[Row]:
 
     async def register(first: int) -> None:
         some = numbers[first : first + SLICE]
-        if not await crowd.registry.register([crowd.session(n, doomed) for n in some]):
+        if not await crowd.registry.register([crowd.people.session(n, doomed) for n in some]):
             raise RuntimeError("the endpoint to be rescued was fenced too early")
 
     await in_turn(register(first) for first in range(0, count, SLICE))
@@ -43,6 +44,6 @@ async def measure(stage: Stage) -> list[Row]:
 
 async def _check(crowd: Crowd, doomed: str, numbers: range) -> None:
     """Raise if anything of it is left."""
-    some = [crowd.session(number)[0] for number in numbers[:: max(1, len(numbers) // 1_000)]]
+    some = [crowd.people.session(number)[0] for number in numbers[:: max(1, len(numbers) // 1_000)]]
     if await crowd.registry.locate(some) or doomed in await crowd.leases.ids():
         raise RuntimeError("something was left of the endpoint that was rescued")

@@ -15,7 +15,8 @@ from router.aio import Router
 from router.model import Outcome
 from router.settings import RegistrySettings, Settings
 from router.store import scripts
-from scripts.benchmark.scale.crowd import Crowd, user_of
+from scripts.benchmark.scale.crowd import Crowd
+from scripts.benchmark.scale.people import user_of
 from scripts.benchmark.scale.rows import Row
 from scripts.benchmark.scale.stage import Stage
 from scripts.measuring.stats import Spread, ratios
@@ -60,11 +61,11 @@ async def measure(stage: Stage) -> list[Row]:
         ]
         for crowd, router, _ in senders:
             await _cell(crowd, router, _users(crowd, _WARM_UP, seed=-1))
-        for repeat in range(options.repeats):
+        for pair in range(options.pairs):
             # Whoever is first in a pair finds other things in the machine's caches.
-            for crowd, router, cells in senders[:: 1 if repeat % 2 else -1]:
-                cells.append(await _cell(crowd, router, _users(crowd, options.sends, repeat)))
-            stage.tell(f"repeat {repeat + 1}", (repeat + 1) / options.repeats)
+            for crowd, router, cells in senders[:: 1 if pair % 2 else -1]:
+                cells.append(await _cell(crowd, router, _users(crowd, options.sends, pair)))
+            stage.tell(f"pair {pair + 1} of {options.pairs}", (pair + 1) / options.pairs)
     return _rows(stage, small, large)
 
 
@@ -136,7 +137,8 @@ def _rows(stage: Stage, small: Sequence[Cell], large: Sequence[Cell]) -> list[Ro
             "total_us",
             AIM_RATIO,
             "cost of a send, store and sender",
-            f"CPU; each send looks its user up and pushes; {OUTSTANDING} under way, 100 B",
+            f"CPU; each send looks its user up and pushes; {OUTSTANDING} under way, 100 B; "
+            f"{len(large)} pairs of {stage.options.sends:,} sends, in turns",
         ),
         ratio("store_us", None, "cost of a send, the store alone"),
         plain("store_us", "store CPU per send", "us"),

@@ -39,8 +39,9 @@ async def measure(stage: Stage) -> list[Row]:
     ttl_s = crowd.settings.registry.user_ttl_s
     note = (
         "CPU of the store's process while each user is registered again every "
-        f"{_period_s(crowd):g} s (user_ttl_s = {ttl_s:g}), {len(crowd.endpoints)} endpoints beat "
-        "and look for dead ones; with all else it does, but not the child that rewrites its file"
+        f"{_period_s(crowd):g} s (user_ttl_s = {ttl_s:g}) and {len(crowd.endpoints)} endpoints "
+        "beat and look for dead ones; with all else it does, but not the child that rewrites its "
+        "file"
     )
     if behind > 1.05:
         note += f"; this machine took {behind:.2f} times as long: the share is of the real pace"
@@ -80,7 +81,7 @@ async def _window(crowd: Crowd, turns: Iterator[list[int]], seconds: float) -> t
         if early_s > 0:
             await asyncio.sleep(early_s)
         numbers = next(turns)
-        if not await crowd.registry.register([crowd.session(number) for number in numbers]):
+        if not await crowd.registry.register([crowd.people.session(number) for number in numbers]):
             raise RuntimeError("an endpoint of the bench was fenced")
         refreshed += len(numbers)
     await asyncio.sleep(max(0.0, begin + seconds - loop.time()))
