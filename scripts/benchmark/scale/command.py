@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +15,9 @@ from rich.console import Console
 
 from router.errors import ServerFailed
 from scripts.benchmark.scale.options import STANDARD, Options
-from scripts.benchmark.scale.probes import PROBES
+from scripts.benchmark.scale.probes import named
 from scripts.benchmark.scale.run import Results, Runner
+from scripts.benchmark.scale.stage import Probe
 from scripts.benchmark.scale.table import document, show
 from scripts.comparison.pictures import draw
 from scripts.measuring.children import ChildFailed
@@ -27,14 +29,18 @@ from scripts.measuring.command import (
     table_console,
     workshop,
 )
+from scripts.measuring.store_servers import ServersFailed
 
 HELP = (
     "Measures what a large registry costs, each figure beside its aim: memory per user, "
-    "registrations, sends, refreshes and heartbeats, listings, a rescue. The endpoints have no "
-    "sockets. Loopback only; every process is private and ends with the run."
+    "registrations, sends, refreshes and heartbeats, listings, a rescue, all without sockets; then "
+    "what a message costs on a Redis Cluster, what is lost when one of its masters is killed, and "
+    "what many WebSockets cost a node. Loopback only; every process is private and ends with the "
+    "run."
 )
 EXAMPLE = (
     "Example: scripts/bench --scale --quick\n\n"
+    "One part: scripts/bench --scale --only registry\n\n"
     "On another store: scripts/bench --scale --server /usr/bin/redis-server\n\n"
     "Exit status: 0 done, whether or not the aims are met; 1 a process failed; 2 usage."
 )
@@ -51,6 +57,7 @@ def bench(
         float, typer.Option(min=0.5, max=600, help="Of refreshes at their real pace.")
     ] = STANDARD.seconds,
     repeats: Annotated[int, typer.Option(min=1, max=100)] = STANDARD.repeats,
+    only: Annotated[str, typer.Option(help="Parts, by name; none: all of them.")] = "",
     server: Annotated[str, typer.Option(help="Program of the store; none: the embedded one.")] = "",
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     out: Annotated[
@@ -64,14 +71,18 @@ def bench(
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     options = Options(users=users, seconds=seconds, repeats=repeats, server=server)
-    raise typer.Exit(_run(options.quicker() if quick else options, json, out))
+    try:
+        probes = named(only)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint="--only") from exc
+    raise typer.Exit(_run(options.quicker() if quick else options, probes, json, out))
 
 
-def _run(options: Options, json: bool, out: Path | None) -> int:
+def _run(options: Options, probes: Sequence[Probe], json: bool, out: Path | None) -> int:
     errors = Console(stderr=True)
     try:
-        results = uvloop.run(_measure(options, errors))
-    except (ChildFailed, ServerFailed) as exc:
+        results = uvloop.run(_measure(options, probes, errors))
+    except (ChildFailed, ServerFailed, ServersFailed) as exc:
         errors.print(str(exc), markup=False, highlight=False)
         return EXIT_FAULTY
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -81,11 +92,11 @@ def _run(options: Options, json: bool, out: Path | None) -> int:
     return 0
 
 
-async def _measure(options: Options, errors: Console) -> Results:
-    total = sum(int(probe.seconds) for probe in PROBES)
+async def _measure(options: Options, probes: Sequence[Probe], errors: Console) -> Results:
+    total = sum(int(probe.seconds) for probe in probes)
     with progress_bar(errors, total) as step:
         async with workshop("bench") as (directory, children, stores):
-            return await Runner(options, PROBES, directory, children, stores, step).run()
+            return await Runner(options, probes, directory, children, stores, step).run()
 
 
 def _write(options: Options, results: Results, json: bool, out: Path | None) -> None:

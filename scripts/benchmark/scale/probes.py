@@ -13,12 +13,29 @@ from scripts.benchmark.scale import (
 from scripts.benchmark.scale.stage import Probe
 
 PROBES = (
-    Probe("registering", memory.measure, seconds=40),
-    Probe("sending", sending.measure, seconds=20),
-    Probe("refreshing", upkeep.measure, seconds=15),
-    Probe("listing", listing.measure, seconds=2),
-    Probe("each thing alone", parts.measure, seconds=20),
-    Probe("rescuing", rescue.measure, seconds=5),
-    Probe("a Cluster", clusters.measure, needs_crowd=False, seconds=30),
-    Probe("a master killed", failover.measure, needs_crowd=False, seconds=40),
+    Probe("registry", "registering", memory.measure, seconds=40),
+    Probe("registry", "sending", sending.measure, seconds=20),
+    Probe("registry", "refreshing", upkeep.measure, seconds=15),
+    Probe("registry", "listing", listing.measure, seconds=2),
+    Probe("registry", "each thing alone", parts.measure, seconds=20),
+    Probe("registry", "rescuing", rescue.measure, seconds=5),
+    Probe("cluster", "a Cluster", clusters.measure, needs_crowd=False, seconds=30),
+    Probe("failover", "a master killed", failover.measure, needs_crowd=False, seconds=40),
 )
+
+
+def named(parts: str) -> tuple[Probe, ...]:
+    """Return the probes of these parts, in their order.
+
+    Args:
+        parts: names with commas between them; "" for all.
+
+    Raises:
+        ValueError: there is no such part.
+    """
+    if not parts:
+        return PROBES
+    known, wanted = {probe.part for probe in PROBES}, set(parts.split(","))
+    if unknown := sorted(wanted - known):
+        raise ValueError(f"'{unknown[0]}' is not one of {', '.join(sorted(known))}")
+    return tuple(probe for probe in PROBES if probe.part in wanted)

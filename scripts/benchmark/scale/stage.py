@@ -60,6 +60,7 @@ class Probe:
     """A part of the bench.
 
     Args:
+        part: what `--only` calls it, with others of its kind.
         name: told while it runs.
         measure: returns its rows.
         needs_crowd: it uses `Stage.large` or `Stage.small`. Those that do come first; the
@@ -67,6 +68,7 @@ class Probe:
         seconds: about how long it takes at full size; only the bar depends on it.
     """
 
+    part: str
     name: str
     measure: Callable[[Stage], Awaitable[list[Row]]]
     needs_crowd: bool = True

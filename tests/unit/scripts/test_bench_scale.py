@@ -127,7 +127,18 @@ class TestTheCommand:
     def test_a_small_run_shows_every_figure(self, tmp_path: Path, program: Program) -> None:
         run = subprocess.run(
             [
-                *(*COMMAND, "--quick", "--users", "2000", "--seconds", "1", "--repeats", "2"),
+                *(
+                    *COMMAND,
+                    "--quick",
+                    "--only",
+                    "registry",
+                    "--users",
+                    "2000",
+                    "--seconds",
+                    "1",
+                    "--repeats",
+                    "2",
+                ),
                 *("--server", program.path if program.name == "redis" else ""),
                 *("--json", "--out", tmp_path),
             ],
@@ -169,7 +180,7 @@ class TestTheCommand:
 
     def test_a_store_that_cannot_be_started_is_one_sentence(self, tmp_path: Path) -> None:
         run = subprocess.run(
-            [*COMMAND, "--users", "10", "--server", sys.executable],
+            [*COMMAND, "--only", "registry", "--users", "10", "--server", sys.executable],
             cwd=ROOT,
             capture_output=True,
             text=True,
