@@ -12,7 +12,7 @@ from scripts.faults.ledger import Pen, now
 from scripts.measuring import websocket
 from scripts.measuring.place import place_of
 
-_LOOKS = 8  # as often it is looked in the time of a silence
+_LOOKS = 20  # as often it is looked in the time of a silence
 LEFT, VANISHED, LOST, GOODBYE = "left", "vanished", "lost", "goodbye"
 _decode = msgspec.json.Decoder().decode
 

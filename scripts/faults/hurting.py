@@ -11,7 +11,7 @@ from scripts.faults.ledger import Pen, now
 from scripts.faults.looking import Looking
 from scripts.faults.parting import Parting
 from scripts.faults.slots import Nodes, Slot
-from scripts.faults.steps import CLIENTS, SENDER, STORE, Step
+from scripts.faults.steps import CLIENTS, KILLED, SENDER, STORE, Step
 from scripts.measuring.children import Child
 from scripts.measuring.proxy import Fault, Proxy, Way
 
@@ -20,6 +20,7 @@ _START_S = 40.0
 _STOP_S = 40.0  # more than a drain may take, on a machine that has much to do
 _RESCUE_S = 4.0  # times the lease: how long a rescue is waited for
 _REPLY_S = 0.5
+_KILLED_AFTER = 0.2  # of the time for which a node is cut off
 
 
 class Hurting:
@@ -66,7 +67,8 @@ class Hurting:
             "power": self._power,
         }
         if ground.links is not None:
-            self._kinds |= Parting(ground.links, (STORE, CLIENTS, SENDER, *nodes.slots)).kinds
+            self._parting = Parting(ground.links, (STORE, CLIENTS, SENDER, *nodes.slots))
+            self._kinds |= {**self._parting.kinds, "part": self._part}
 
     async def perform(self, step: Step) -> None:
         """Break something and mend it; nothing happens where it is broken already.
@@ -219,6 +221,20 @@ class Hurting:
             ways = {"hole-in": (Way.TO_CLIENT,), "hole-out": (Way.TO_STORE,)}
             proxy.hold(*ways.get(step.how, tuple(Way)))
         await asyncio.sleep(step.lasts_s)
+
+    async def _part(self, step: Step) -> str:
+        """Cut a node off; perhaps kill it meanwhile, and start it when its links are whole."""
+        if step.how != KILLED:
+            return await self._parting.lose(step)
+        slot = self._nodes.slots[step.where]
+        losing = asyncio.create_task(self._parting.lose(step))
+        try:
+            await asyncio.sleep(step.lasts_s * _KILLED_AFTER)
+            dead = await self._kill_now(slot)
+        finally:
+            lost = await losing
+        await self._start_after(slot, 0)
+        return f"{lost}; {' '.join(dead)}"
 
     async def _slow(self, step: Step) -> str:
         proxy = self._proxies[step.where]

@@ -19,12 +19,13 @@ class Parting:
         self._links = links
         self._names = tuple(names)
         self.kinds: dict[str, Callable[[Step], Awaitable[str]]] = {
-            "part": self._lose,
-            "one-way": self._lose,
-            "late": self._delay,
+            "part": self.lose,
+            "one-way": self.lose,
+            "late": self.delay,
         }
 
-    async def _lose(self, step: Step) -> str:
+    async def lose(self, step: Step) -> str:
+        """Lose packets for a while; return what to note of it."""
         pairs = pairs_of(step, self._names)
         try:
             await self._links.lose(pairs)
@@ -33,7 +34,8 @@ class Parting:
             lost = await self._links.mend(pairs)
         return f"{step.side}, {lost} packets lost"
 
-    async def _delay(self, step: Step) -> str:
+    async def delay(self, step: Step) -> str:
+        """Have packets be late for a while; return what to note of it."""
         pairs = pairs_of(step, self._names)
         try:
             await self._links.delay(pairs, step.amount / 1000)

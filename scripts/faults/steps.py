@@ -11,6 +11,7 @@ SENDER = "sender"
 CLIENTS = "clients"
 ALL = "all"
 OUTWARDS, INWARDS = "out", "in"
+KILLED = "killed"  # a node that is cut off, in the middle of it
 _FIRST_S = 1.5
 _LAST_S = 1.0  # nothing is begun so shortly before the end
 _GAP_S = (0.4, 3.4)
@@ -106,7 +107,8 @@ def _hurt_store(rng: Random, at_s: float, fault: str, lease_s: float) -> Step:
 
 def _hurt_link(rng: Random, at_s: float, fault: str, node: str, lease_s: float) -> Step:
     side = rng.choice(_SIDES)
-    how = rng.choice((OUTWARDS, INWARDS)) if fault == "one-way" else "both"
+    ways = {"one-way": (OUTWARDS, INWARDS), "part": ("both", "both", KILLED)}
+    how = rng.choice(ways.get(fault, ("both",)))
     long = rng.random() < _LONG_PARTING
     lasts_s = _s(rng, 1.2 * lease_s, 2.0 * lease_s) if long else _s(rng, 0.3, 0.6 * lease_s)
     amount = _LATE_MS if fault == "late" else 0

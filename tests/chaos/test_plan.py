@@ -10,6 +10,7 @@ from scripts.faults.steps import (
     ALL,
     CLIENTS,
     INWARDS,
+    KILLED,
     OUTWARDS,
     SENDER,
     STORE,
@@ -46,7 +47,14 @@ def test_a_long_plan_on_hosts_breaks_links_on_every_side_and_needs_no_proxy(seed
     assert not {"cut", "slow"} & set(HOST_FAULTS)
     assert {step.side for step in plan if step.fault in LINK_FAULTS} == {STORE, CLIENTS, ALL}
     assert {step.how for step in plan if step.fault == "one-way"} == {OUTWARDS, INWARDS}
-    assert "kill-rescuer" not in {step.how for step in plan}
+    hows = {step.how for step in plan}
+    assert "kill-rescuer" not in hows
+
+
+def test_plans_on_hosts_have_nodes_that_are_killed_while_they_are_cut_off() -> None:
+    plans = [make_plan(dataclasses.replace(ON_HOSTS, seed=seed)) for seed in range(1, 11)]
+    parts = [step.how for plan in plans for step in plan if step.fault == "part"]
+    assert parts.count("both") > parts.count(KILLED) > 0
 
 
 def test_a_broken_link_is_broken_to_each_host_of_its_side() -> None:
