@@ -7,6 +7,7 @@ the user's new route on another.
 import heapq
 import re
 from collections.abc import Iterable, Sequence
+from itertools import islice, takewhile
 from typing import Final
 
 from router.codec import RouteEntry, decode_route, encode_route
@@ -198,12 +199,13 @@ class Registry:
         asked = min(limit, 2 * limit // max(1, len(endpoints)) + _SPARE)
         while len(found) < limit and endpoints:
             names, end = await self._merged(endpoints, low, high, asked)
-            found += [UserId(name) for each in names if (name := id_of(each)) is not None]
+            ours = (UserId(name) for each in names if (name := id_of(each)) is not None)
+            found += islice(ours, limit - len(found))
             if end:
                 break
             low = b"(" + names[-1]
             asked = min(limit, 2 * asked)  # they are not spread evenly
-        return found[:limit]
+        return found
 
     async def _merged(
         self, endpoints: Sequence[EndpointId], low: bytes, high: bytes, asked: int
@@ -223,10 +225,10 @@ class Registry:
         replies: list[Sequence[bytes]] = [reply or () for reply in found]
         # Behind the last name of an endpoint that has more, one of those may have to come first.
         cut = min((reply[-1] for reply in replies if len(reply) == asked), default=None)
-        merged = dict.fromkeys(heapq.merge(*replies))
+        merged = heapq.merge(*replies)
         if cut is None:
-            return list(merged), True
-        return [name for name in merged if name <= cut], False
+            return list(dict.fromkeys(merged)), True
+        return list(dict.fromkeys(takewhile(lambda name: name <= cut, merged))), False
 
     async def _describe(self, users: Sequence[UserId]) -> list[OnlineUser]:
         if not users:

@@ -36,7 +36,7 @@ class Options:
         return replace(
             self,
             repeats=min(self.repeats, 9),
-            pairs=min(self.pairs, 40),
+            pairs=min(self.pairs, 60),
             seconds=min(self.seconds, 8.0),
             quick=True,
         )
