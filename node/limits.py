@@ -1,6 +1,10 @@
 """Bounds on what a client may do; pure, the time is passed in."""
 
+from collections.abc import Sequence
 from enum import Enum, auto
+from typing import Final
+
+STRIKE_WINDOW_S: Final = 10.0
 
 
 class Room(Enum):
@@ -26,7 +30,7 @@ class Shares:
 
     def __init__(self, room_bytes: int) -> None:
         self._half_bytes = room_bytes // 2
-        self._taken: dict[str, int] = {}
+        self._taken: dict[str, int] | None = None  # None while there is room for everybody
 
     def ask(self, sender: str, waiting_bytes: int, length_bytes: int) -> Room:
         """Ask for room for a frame.
@@ -38,9 +42,10 @@ class Shares:
         """
         total_bytes = waiting_bytes + length_bytes
         if not waiting_bytes or total_bytes <= self._half_bytes:
-            if self._taken:
-                self._taken = {}
+            self._taken = None
             return Room.TAKE
+        if self._taken is None:
+            self._taken = {}
         taken_bytes = self._taken.get(sender, 0) + length_bytes
         senders = len(self._taken) + (sender not in self._taken)
         if senders == 1:
@@ -65,10 +70,9 @@ class Strikes:
 
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
-        self._times: list[float] = []
+        self._times: Sequence[float] = ()
 
     def strike(self, now: float, allowed: int) -> bool:
         """Count one at `now`, seconds; return whether there are `allowed` of them."""
-        self._times = [at for at in self._times if now - at < self._window_s]
-        self._times.append(now)
+        self._times = [*(at for at in self._times if now - at < self._window_s), now]
         return len(self._times) >= allowed

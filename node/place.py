@@ -30,7 +30,7 @@ class Place:
         self.newest = START
         self.replaying = False
         self.whole = False
-        self._awaited: dict[Offset, list[Proof]] = {}
+        self._awaited: dict[Offset, list[Proof]] | None = None  # None until somebody waits
 
     def begin(self, after: Offset, *, whole: bool) -> None:
         """Say where the messages of this client begin; see `Resumed` for the arguments."""
@@ -51,6 +51,8 @@ class Place:
         self.newest = max(self.newest, offset)
         if proof is not None:
             proof.written()
+            if self._awaited is None:
+                self._awaited = {}
             self._awaited.setdefault(offset, []).append(proof)
 
     def written(self, offset: Offset) -> Sequence[Proof]:
@@ -65,13 +67,14 @@ class Place:
     def give_up(self, offset: Offset) -> None:
         """Wait no longer for messages up to `offset`: they are not in the mailbox any more."""
         self.position = max(self.position or START, offset)
-        for gone in [at for at in self._awaited if at <= offset]:
-            _fail(self._awaited.pop(gone))
+        awaited = self._awaited or {}
+        for gone in [at for at in awaited if at <= offset]:
+            _fail(awaited.pop(gone))
 
     def close(self) -> None:
         """Nothing more will be written: whoever waits hears so."""
-        awaited, self._awaited = self._awaited, {}
-        for proofs in awaited.values():
+        awaited, self._awaited = self._awaited, None
+        for proofs in (awaited or {}).values():
             _fail(proofs)
 
 

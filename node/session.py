@@ -1,21 +1,18 @@
 """One client: its socket, what waits to be written, and what it has proved to have received."""
 
 from collections.abc import Callable
-from typing import Final
 
 from node.acks import Unacknowledged
 from node.disconnects import SLOW, Disconnect
 from node.frames import Codec, Goodbye, OutFrame
 from node.identity import Identity
-from node.limits import Room, Strikes
+from node.limits import STRIKE_WINDOW_S, Room, Strikes
 from node.outgoing import Outgoing
 from node.pace import Pace
 from node.place import Place
 from node.proofs import PingProofs, Proof
 from node.sockets import Socket, frame, ping_frame
 from router.model import START, Confirm, EndpointId, Offset, Session, SessionId
-
-_STRIKE_WINDOW_S: Final = 10.0
 
 
 class ClientSession:
@@ -92,22 +89,28 @@ class ClientSession:
         self.since = since
         self.codec = codec
         self.attached: EndpointId | None = None
-        self.welcomed = False
-        self.closed = False
+        self.welcomed = self.closed = False
         self.closed_with = 0  # the close code this side chose; 0 while it has chosen none
         self.heard = True
         self.place = Place(resume_after)
         self.pace = pace
-        self.strikes = Strikes(_STRIKE_WINDOW_S)
-        self.refusals = Strikes(_STRIKE_WINDOW_S)
+        self.strikes = Strikes(STRIKE_WINDOW_S)
+        self.refusals = Strikes(STRIKE_WINDOW_S)
+        self._acks: Unacknowledged | None = None  # made when needed: most clients never do
         self._answers = 0
         self._socket = socket
         self._outgoing = Outgoing(socket, max_waiting_bytes)
         self._on_close = on_close
         self._pings = PingProofs()
-        self._acks = Unacknowledged()
         self._manual_acks = manual_acks
         self._on_ack = on_ack
+
+    @property
+    def _awaited(self) -> Unacknowledged:
+        """Return what its application has still to acknowledge."""
+        if self._acks is None:
+            self._acks = Unacknowledged()
+        return self._acks
 
     @property
     def unproved(self) -> bool:
@@ -171,7 +174,7 @@ class ClientSession:
         if not self.put(frames):
             return False
         if self._manual_acks:
-            self._acks.wrote(message, offset)
+            self._awaited.wrote(message, offset)
         for proof in self.place.written(offset):
             self._watch(proof, message, offset)
         return True
@@ -191,7 +194,7 @@ class ClientSession:
         if proof.confirm is Confirm.DELIVERED:
             self._pings.expect(proof)
         elif proof.confirm is Confirm.ACKED:
-            self._acks.expect(message, offset, proof)
+            self._awaited.expect(message, offset, proof)
         else:
             proof.proved()
 
@@ -239,13 +242,13 @@ class ClientSession:
 
     def acknowledge(self, message: str) -> None:
         """The application acknowledges one message; of an unknown one nothing follows."""
-        if self._acks.acknowledge(message):
-            self._on_ack(self, self._acks.cursor)
+        if self._awaited.acknowledge(message):
+            self._on_ack(self, self._awaited.cursor)
 
     def acknowledge_up_to(self, offset: Offset) -> None:
         """The application acknowledges all up to `offset`, of what it was written."""
-        if self._acks.acknowledge_up_to(min(offset, self.place.position or START)):
-            self._on_ack(self, self._acks.cursor)
+        if self._awaited.acknowledge_up_to(min(offset, self.place.position or START)):
+            self._on_ack(self, self._awaited.cursor)
 
     def check(self) -> None:
         """Ping a quiet client; end one that has not answered since the last time."""
@@ -287,7 +290,8 @@ class ClientSession:
         self._leave()
         self.place.close()
         self._pings.close()
-        self._acks.close()
+        if self._acks is not None:
+            self._acks.close()
 
     def _leave(self) -> None:
         if not self.closed:

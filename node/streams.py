@@ -9,40 +9,25 @@ all the time and hands over what has come; Tornado's own frame parser reads from
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable
 from typing import Any, Final, cast
 
-from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 
-# A peer that takes nothing must not keep a closing connection, and what waits for it, for ever.
-_LINGER_S: Final = 5.0
-_READ_AHEAD_BYTES: Final = 65_536
+from node.inlet import LINGER_S, READ_AHEAD_BYTES, Inlet
+
 _DETACH_BYTES: Final = 1024 * 1024
 
 
-class TransportStream(asyncio.Protocol):
-    """The part of IOStream's interface that a WebSocket uses.
+class TransportStream(Inlet, asyncio.Protocol):
+    """The part of IOStream's interface that a WebSocket uses; see `Inlet` for the arguments."""
 
-    Args:
-        first: bytes that were read before this stream took over.
-        max_frame_bytes: longest read that will be asked for; reading pauses when that and a little
-            more has come and nobody took it.
-    """
+    __slots__ = ("_full", "_transport", "_writers")
 
     def __init__(self, first: bytes, max_frame_bytes: int) -> None:
-        self.io_loop = IOLoop.current()
-        self._loop = asyncio.get_running_loop()
-        self._buffer = bytearray(first)
-        self._pause_at = max_frame_bytes + _READ_AHEAD_BYTES
-        self._paused_reading = False
-        self._wanted = 0
-        self._reader: asyncio.Future[None] | None = None
-        self._writers: list[asyncio.Future[None]] = []
+        super().__init__(first, max_frame_bytes)
+        self._writers: tuple[asyncio.Future[None], ...] = ()
         self._full = False
-        self._closed = False
         self._transport: asyncio.Transport
-        self._linger: asyncio.TimerHandle | None = None
 
     # ---- asyncio's side ---------------------------------------------------------------------
 
@@ -52,14 +37,7 @@ class TransportStream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
-        buffer = self._buffer
-        buffer += data
-        if self._reader is not None and len(buffer) >= self._wanted:
-            if not self._reader.done():
-                self._reader.set_result(None)
-        elif len(buffer) > self._pause_at and not self._paused_reading:
-            self._paused_reading = True
-            self._transport.pause_reading()
+        self._arrived(data)
 
     def pause_writing(self) -> None:
         """See `asyncio.BaseProtocol`."""
@@ -68,45 +46,17 @@ class TransportStream(asyncio.Protocol):
     def resume_writing(self) -> None:
         """See `asyncio.BaseProtocol`."""
         self._full = False
-        writers, self._writers = self._writers, []
+        writers, self._writers = self._writers, ()
         for writer in writers:
             if not writer.done():
                 writer.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.BaseProtocol`."""
-        self._closed = True
-        if self._linger is not None:
-            self._linger.cancel()
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
         self.resume_writing()
+        self._lost()
 
     # ---- Tornado's side ---------------------------------------------------------------------
-
-    async def read_bytes(self, count: int, partial: bool = False) -> bytes:
-        """Return exactly `count` bytes, or with `partial` at least one and at most `count`.
-
-        Raises:
-            StreamClosedError: the connection ended before.
-        """
-        buffer = self._buffer
-        wanted = 1 if partial else count
-        while len(buffer) < wanted:
-            if self._closed:
-                raise StreamClosedError
-            if self._paused_reading:
-                self._paused_reading = False
-                self._transport.resume_reading()
-            self._wanted = wanted
-            self._reader = self._loop.create_future()
-            try:
-                await self._reader
-            finally:
-                self._reader = None
-        data = bytes(buffer[:count])
-        del buffer[:count]
-        return data
 
     def write(self, data: bytes) -> "asyncio.Future[None]":
         """Write `data`; the future is done when little enough waits that more would be welcome.
@@ -117,9 +67,9 @@ class TransportStream(asyncio.Protocol):
         if self._closed:
             raise StreamClosedError
         self._transport.write(data)
-        future: asyncio.Future[None] = self._loop.create_future()
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._full:
-            self._writers.append(future)
+            self._writers = (*self._writers, future)
         else:
             future.set_result(None)
         return future
@@ -134,29 +84,13 @@ class TransportStream(asyncio.Protocol):
         """Return how many bytes the operating system has not taken yet."""
         return 0 if self._closed else self._transport.get_write_buffer_size()
 
-    def closed(self) -> bool:
-        """Say whether the connection has ended, or is about to."""
-        return self._closed
-
     def close(self) -> None:
         """Write what waits, then end the connection; without mercy after five seconds."""
         if not self._closed:
             self._closed = True
-            self._linger = self._loop.call_later(_LINGER_S, self._transport.abort)
+            loop = asyncio.get_running_loop()
+            self._linger = loop.call_later(LINGER_S, self._transport.abort)
             self._transport.close()
-
-    async def linger(self) -> None:
-        """Write what waits and the end behind it; read until the peer ends, or five seconds long.
-
-        A close while the peer still sends is a reset, and that takes back what it has not read.
-        """
-        if self._closed:
-            return
-        self._transport.write_eof()
-        with contextlib.suppress(StreamClosedError, TimeoutError):
-            async with asyncio.timeout(_LINGER_S):
-                while True:
-                    await self.read_bytes(_READ_AHEAD_BYTES, partial=True)
 
     def abort(self) -> None:
         """End the connection at once."""
@@ -166,27 +100,30 @@ class TransportStream(asyncio.Protocol):
     def set_nodelay(self, value: bool) -> None:
         """Do nothing: asyncio sets TCP_NODELAY on every transport."""
 
+    def _end_writing(self) -> None:
+        self._transport.write_eof()
 
-class SecureStream:
+    def _pause(self) -> None:
+        self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        self._transport.resume_reading()
+
+
+class SecureStream(Inlet):
     """The same interface over Tornado's own TLS stream, which no asyncio transport can take over.
 
     Args:
         stream: open, its handshake done.
+        max_frame_bytes: see `Inlet`.
     """
 
-    def __init__(self, stream: SSLIOStream) -> None:
-        self.io_loop = stream.io_loop
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: SSLIOStream, max_frame_bytes: int) -> None:
+        super().__init__(b"", max_frame_bytes)
         self._stream: Any = stream
-        self._closing = False
-        self._linger: asyncio.TimerHandle | None = None
-
-    def read_bytes(self, count: int, partial: bool = False) -> "Awaitable[bytes]":
-        """Return exactly `count` bytes, or with `partial` at least one and at most `count`.
-
-        Raises:
-            StreamClosedError: the connection ended before.
-        """
-        return cast("Awaitable[bytes]", self._stream.read_bytes(count, partial=partial))
+        self._resume()
 
     def write(self, data: bytes) -> "asyncio.Future[None]":
         """Write `data`; the future is done when the operating system has taken it.
@@ -194,13 +131,13 @@ class SecureStream:
         Raises:
             StreamClosedError: the connection has ended.
         """
-        if self._closing:
+        if self._closed:
             raise StreamClosedError
         return cast("asyncio.Future[None]", self._stream.write(data))
 
     def send(self, data: bytes) -> None:
         """Write `data`; on a closed stream do nothing."""
-        if not self._closing:
+        if not self._closed:
             with contextlib.suppress(StreamClosedError):
                 self._stream.write(data)  # Tornado looks at what becomes of it
 
@@ -208,20 +145,20 @@ class SecureStream:
     def waiting_bytes(self) -> int:
         """Return how many bytes the operating system has not taken yet."""
         # Not part of IOStream's interface, but of how it has kept them since Tornado 5.
-        return 0 if self._closing else len(self._stream._write_buffer)  # noqa: SLF001
+        return 0 if self._closed else len(self._stream._write_buffer)  # noqa: SLF001
 
     def closed(self) -> bool:
         """Say whether the connection has ended, or is about to."""
-        return self._closing or self._stream.closed()
+        return self._closed or self._stream.closed()
 
     def close(self) -> None:
         """Write what waits, then end the connection; without mercy after five seconds."""
         if self.closed():
             return
         waits = self._stream.write(b"")
-        self._closing = True
+        self._closed = True
         loop = asyncio.get_running_loop()
-        self._linger = loop.call_later(_LINGER_S, self._stream.close)
+        self._linger = loop.call_later(LINGER_S, self._stream.close)
         waits.add_done_callback(self._written)
 
     def _written(self, _: object) -> None:
@@ -229,29 +166,47 @@ class SecureStream:
         self._linger.cancel()
         self._stream.close()
 
-    async def linger(self) -> None:
-        """Write what waits and the end behind it; read until the peer ends, or five seconds long.
-
-        See `TransportStream.linger`.
-        """
-        if self.closed():
-            return
-        with contextlib.suppress(StreamClosedError, TimeoutError, OSError):
-            async with asyncio.timeout(_LINGER_S):
-                await self._stream.write(b"")
-                # Of the connection under TLS: the TLS socket's own shutdown ends reading, too.
-                socket.socket.shutdown(self._stream.socket, socket.SHUT_WR)
-                while True:
-                    await self._stream.read_bytes(_READ_AHEAD_BYTES, partial=True)
-
     def abort(self) -> None:
         """End the connection at once."""
-        self._closing = True
+        self._closed = True
         self._stream.close()
 
     def set_nodelay(self, value: bool) -> None:
         """See `IOStream.set_nodelay`."""
         self._stream.set_nodelay(value)
+
+    def _end_writing(self) -> None:
+        with contextlib.suppress(StreamClosedError):
+            self._stream.write(b"").add_done_callback(self._shut)
+
+    def _shut(self, written: "asyncio.Future[None]") -> None:
+        # Of the connection under TLS: the TLS socket's own shutdown ends reading, too.
+        if not written.cancelled() and written.exception() is None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self._stream.socket, socket.SHUT_WR)
+
+    def _pause(self) -> None:
+        """Do nothing: what is not asked for does not come."""
+
+    def _resume(self) -> None:
+        """Ask for more."""
+        try:
+            coming = self._stream.read_bytes(READ_AHEAD_BYTES, partial=True)
+        except (StreamClosedError, OSError):
+            # Not within a call of whoever reads.
+            asyncio.get_running_loop().call_soon(self._lost)
+        else:
+            coming.add_done_callback(self._came)
+
+    def _came(self, coming: "asyncio.Future[bytes]") -> None:
+        try:
+            data = coming.result()
+        except StreamClosedError:
+            self._lost()
+            return
+        self._arrived(data)
+        if not self._paused:
+            self._resume()
 
 
 Stream = TransportStream | SecureStream
@@ -269,7 +224,7 @@ async def adopt(stream: IOStream, max_frame_bytes: int) -> Stream:
     """
     if isinstance(stream, SSLIOStream):
         stream.set_nodelay(True)
-        return SecureStream(stream)
+        return SecureStream(stream, max_frame_bytes)
     ahead = cast("asyncio.Future[bytes]", stream.read_bytes(_DETACH_BYTES, partial=True))
     first = ahead.result() if ahead.done() else b""
     connection: socket.socket = stream.socket.dup()

@@ -9,6 +9,7 @@ from node.auth import Gate, Scope
 from node.feed import PROTOCOL, Feed, Viewer
 from node.handlers.headers import secure
 from node.handlers.problem import refuse
+from node.listener import Listener
 from node.sockets import Socket, SocketHandler
 from router.errors import Forbidden, SwitchboardError, TooMany
 
@@ -32,12 +33,11 @@ class FeedContext:
 
 
 class FeedHandler(SocketHandler):
-    """One page that looks. What it says is not heard."""
+    """The handshake of one page that looks."""
 
     def initialize(self, context: FeedContext) -> None:
         """See `tornado.web.RequestHandler.initialize`."""
         self._context = context
-        self._viewer: Viewer | None = None
 
     def set_default_headers(self) -> None:
         """Let refusals carry what every answer carries."""
@@ -68,30 +68,40 @@ class FeedHandler(SocketHandler):
         if len(self._context.feed) >= _MOST:
             raise TooMany("dashboard", f"{_MOST} pages are open at this node already", 5.0)
 
-    def opened(self, socket: Socket) -> None:
+    def opened(self, socket: Socket) -> Listener:
         """The handshake is done: show it the cluster."""
         viewer = Viewer(socket, self._context.max_waiting_bytes, self._may_still_look)
-        self._viewer = viewer
         self._context.feed.join(viewer)
-        _log.info("dashboard opened", address=str(self.request.remote_ip))
+        address = str(self.request.remote_ip)
+        _log.info("dashboard opened", address=address)
+        return _Page(self._context.feed, viewer, address)
 
     def _may_still_look(self) -> None:
         # A key that was taken away is good for nothing. Asked for less than at the door: what is
         # done as an admin is logged, and this is done again and again.
         self._context.gate.authorize(self.request, Scope.READ)
 
+
+class _Page(Listener):
+    """One page that looks. What it says is not heard."""
+
+    __slots__ = ("_address", "_feed", "_viewer")
+
+    def __init__(self, feed: Feed, viewer: Viewer, address: str) -> None:
+        super().__init__()
+        self._feed = feed
+        self._viewer = viewer
+        self._address = address
+
     def on_message(self, message: str | bytes) -> None:
         """Note that it is there."""
-        if self._viewer is not None:
-            self._viewer.heard = True
+        self._viewer.heard = True
 
     def on_pong(self, data: bytes) -> None:
         """Note that it is there."""
-        if self._viewer is not None:
-            self._viewer.heard = True
+        self._viewer.heard = True
 
-    def on_close(self) -> None:
-        """The connection has ended, by whichever side."""
-        if self._viewer is not None:
-            self._context.feed.leave(self._viewer)
-            _log.info("dashboard closed", address=str(self.request.remote_ip), code=self.close_code)
+    def on_close(self, code: int | None) -> None:
+        """See `Listener.on_close`."""
+        self._feed.leave(self._viewer)
+        _log.info("dashboard closed", address=self._address, code=code)

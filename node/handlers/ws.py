@@ -22,6 +22,7 @@ from node.handlers.headers import secure
 from node.handlers.problem import RETRY_AFTER_S, Problem, problem_of, set_headers
 from node.identity import Identity
 from node.inbound import Inbound
+from node.listener import Listener
 from node.pace import Pace
 from node.presence import Presence
 from node.session import ClientSession
@@ -63,12 +64,11 @@ class WebSocketContext:
 
 
 class ClientHandler(SocketHandler):
-    """One WebSocket; it only hands things on, since the next frame is not read meanwhile."""
+    """The handshake of one WebSocket."""
 
     def initialize(self, context: WebSocketContext) -> None:
         """See `tornado.web.RequestHandler.initialize`."""
         self._context = context
-        self._session: ClientSession | None = None
 
     def set_default_headers(self) -> None:
         """Let refusals carry what every answer carries."""
@@ -143,10 +143,10 @@ class ClientHandler(SocketHandler):
         self.set_header("Content-Type", "application/problem+json")
         self.finish(msgspec.json.encode(problem))
 
-    def opened(self, socket: Socket) -> None:
+    def opened(self, socket: Socket) -> Listener:
         """The handshake is done: take the session in; it is welcomed once it is registered."""
         context = self._context
-        self.pace = Pace(context.admission.limits, asyncio.get_running_loop().time())
+        pace = Pace(context.admission.limits, asyncio.get_running_loop().time())
         address = str(self.request.remote_ip)
         session = ClientSession(
             self._identity,
@@ -156,56 +156,64 @@ class ClientHandler(SocketHandler):
             since=time.time(),
             codec=CODECS[self.selected_subprotocol or JSON_PROTOCOL],
             socket=socket,
-            pace=self.pace,
+            pace=pace,
             max_waiting_bytes=context.max_waiting_bytes,
             on_close=context.presence.leave,
             on_ack=context.on_ack,
             resume_after=self._since,
             manual_acks=self._manual_acks,
         )
-        self._session = session
         context.admission.came(address)
         _log.info("session opened", user=session.user, session=session.id, address=session.address)
         try:  # others of the same user may have come while this one was asked who it is
             context.admission.ask_user(session.user)
         except TooMany as exc:
             session.close(TOO_MANY, str(exc), math.ceil(exc.retry_after_s * 1_000))
-            return
-        context.expiry.watch(session)
-        context.presence.arrive(session)
+        else:
+            context.expiry.watch(session)
+            context.presence.arrive(session)
+        return _Client(context, session)
+
+
+class _Client(Listener):
+    """One WebSocket; it only hands things on, since the next frame is not read meanwhile."""
+
+    __slots__ = ("_context", "_session")
+
+    def __init__(self, context: WebSocketContext, session: ClientSession) -> None:
+        super().__init__(session.pace)
+        self._context = context
+        self._session = session
 
     def on_message(self, message: str | bytes) -> None:
         """Hand a frame on."""
         session = self._session
-        if session is not None and not session.closed:
+        if not session.closed:
             self._context.inbound.frame(session, message)
 
     def on_pong(self, data: bytes) -> None:
         """Hand a pong on."""
-        if self._session is not None:
-            self._session.pong(data)
+        self._session.pong(data)
 
     def on_ping(self, data: bytes) -> None:
         """Note that the client is there; Tornado answers."""
-        if self._session is not None:
-            self._session.heard = True
+        self._session.heard = True
 
-    def on_close(self) -> None:
-        """The connection has ended, by whichever side."""
+    def on_close(self, code: int | None) -> None:
+        """See `Listener.on_close`."""
         session = self._session
-        if session is not None:
-            self._context.admission.left(session.address)
-            session.gone()
-            self._context.expiry.drop(session)
-            told = {"waits": session.pace.waits} if session.pace.waits else {}
-            _log.info(
-                "session closed",
-                user=session.user,
-                session=session.id,
-                code=self.close_code,
-                seconds=round(time.time() - session.since, 1),
-                **told,
-            )
+        self._context.admission.left(session.address)
+        session.gone()
+        self._context.expiry.drop(session)
+        told = {"waits": session.pace.waits} if session.pace.waits else {}
+        _log.info(
+            "session closed",
+            user=session.user,
+            session=session.id,
+            code=code,
+            seconds=round(time.time() - session.since, 1),
+            **told,
+        )
 
     def over(self, limit: str) -> None:
         """Count a limit of the connection."""

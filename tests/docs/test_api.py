@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import typer
 
-from node import acks, disconnects, frames, reload, session
+from node import acks, disconnects, frames, limits, reload
 from node.cli import app
 from node.disconnects import Disconnect
 from node.figures import ClusterFigures, NodeFigures
@@ -99,7 +99,7 @@ class TestLimitsForClients:
         assert SETTINGS.limits.call_recipients == aio.MAX_USERS_PER_CALL
 
     def test_the_window_of_strikes_and_refusals_is_told(self) -> None:
-        window = f"in {session._STRIKE_WINDOW_S:g} s"
+        window = f"in {limits.STRIKE_WINDOW_S:g} s"
         assert sum(window in cell for cell in self.TABLE.column("limit")) == 2
 
 

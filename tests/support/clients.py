@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+from collections.abc import Mapping
 from typing import Any, Self, cast
 
 import msgspec
@@ -149,6 +150,7 @@ class RawClient:
         path: with its query.
         protocol: the subprotocol to offer; None for none.
         receive_buffer_bytes: of its socket; None for what the system gives.
+        headers: more of them for the handshake.
     """
 
     def __init__(
@@ -158,9 +160,11 @@ class RawClient:
         *,
         protocol: str | None = None,
         receive_buffer_bytes: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         host, _, port = address.rpartition(":")
         self._address = (host, int(port))
+        self._headers = dict(headers or {})
         offered = [Subprotocol(protocol)] if protocol else None
         self._protocol = ClientProtocol(
             parse_uri(f"ws://{address}{path}"), subprotocols=offered, max_size=None
@@ -176,7 +180,9 @@ class RawClient:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(DEADLINE_S):
             await loop.sock_connect(self._socket, self._address)
-            self._protocol.send_request(self._protocol.connect())
+            request = self._protocol.connect()
+            request.headers.update(self._headers)
+            self._protocol.send_request(request)
             await self.answer()
             while self._protocol.state.name == "CONNECTING":
                 await self._receive()
@@ -201,6 +207,10 @@ class RawClient:
         """Send a text frame, and what else there is to say."""
         self._protocol.send_text(payload.encode())
         await self.answer()
+
+    async def say(self, data: bytes) -> None:
+        """Send these bytes as they are."""
+        await asyncio.get_running_loop().sock_sendall(self._socket, data)
 
     async def frame(self) -> Frame:
         """Return the next frame of any kind; nothing is answered."""

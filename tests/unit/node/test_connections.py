@@ -8,6 +8,7 @@ from tornado.web import Application, RequestHandler
 from websockets.asyncio.client import connect
 
 from node.connections import BoundedServer
+from node.listener import Listener
 from node.pace import Limits
 from node.sockets import Socket, SocketHandler
 from router.counts import Counts
@@ -31,11 +32,8 @@ class Large(RequestHandler):
 
 
 class Echo(SocketHandler):
-    def opened(self, socket: Socket) -> None:
-        pass
-
-    def on_message(self, message: str | bytes) -> None:
-        pass
+    def opened(self, socket: Socket) -> Listener:
+        return Listener()
 
 
 class Place:

@@ -1,4 +1,7 @@
 import asyncio
+import contextlib
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,10 +12,14 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Opcode
 
+from node.listener import Listener
+from node.pace import Limits, Pace
 from node.sockets import Socket, SocketHandler, frame, ping_frame
+from router.settings import LimitSettings
+from scripts.measuring.websocket import client_text
 from tests.support.clients import RawClient, parse_frames
 from tests.support.serving import serving
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, rounds
 
 LIMIT_BYTES = 1_000
 
@@ -56,7 +63,11 @@ class Server:
     def __init__(self) -> None:
         self.address = ""
         self.sockets: list[Socket] = []
+        self.handlers: weakref.WeakSet[Handler] = weakref.WeakSet()
         self.heard: list[str | bytes] = []
+        self.over: list[str] = []
+        self.pace: Pace | None = None
+        self.broken = False
         self.ended = 0
 
     async def socket(self) -> Socket:
@@ -67,14 +78,31 @@ class Server:
 class Handler(SocketHandler):
     def initialize(self, server: Server) -> None:
         self.server = server
+        server.handlers.add(self)
 
-    def opened(self, socket: Socket) -> None:
+    def opened(self, socket: Socket) -> Listener:
+        if self.server.broken:
+            raise RuntimeError("the handler is broken")
         self.server.sockets.append(socket)
+        return Ear(self.server)
+
+
+class Ear(Listener):
+    __slots__ = ("server",)
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server.pace)
+        self.server = server
 
     def on_message(self, message: str | bytes) -> None:
+        if message == "break":
+            raise RuntimeError("the listener is broken")
         self.server.heard.append(message)
 
-    def on_close(self) -> None:
+    def over(self, limit: str) -> None:
+        self.server.over.append(limit)
+
+    def on_close(self, code: int | None) -> None:
         self.server.ended += 1
 
 
@@ -236,3 +264,98 @@ async def test_what_follows_a_refused_message_is_not_heard(server: Server) -> No
         await client.answer()
         await eventually(lambda: server.ended == 1)
     assert server.heard == []
+
+
+# ---- frame by frame -----------------------------------------------------------------------------
+
+
+async def test_a_message_that_comes_byte_by_byte_is_heard_when_it_is_whole(server: Server) -> None:
+    async with RawClient(server.address, "/") as client:
+        await server.socket()
+        for byte in client_text(b"slowly"):
+            assert server.heard == []
+            await client.say(bytes((byte,)))
+            await rounds(3)
+        await eventually(lambda: server.heard == ["slowly"])
+
+
+async def test_many_frames_that_come_at_once_are_heard_in_order_and_others_have_their_turn(
+    server: Server,
+) -> None:
+    async with RawClient(server.address, "/") as many, RawClient(server.address, "/") as other:
+        await eventually(lambda: len(server.sockets) == 2)
+        await many.say(b"".join(client_text(b"%d" % number) for number in range(3_000)))
+        await other.text("other")
+        await eventually(lambda: len(server.heard) == 3_001)
+    assert server.heard.index("other") < 3_000
+    assert [word for word in server.heard if word != "other"] == [str(n) for n in range(3_000)]
+
+
+async def test_who_sends_too_fast_is_read_later_and_nothing_is_lost() -> None:
+    async with running() as server:
+        settings = LimitSettings(frames_burst=5, frames_per_second=50.0)
+        server.pace = Pace(Limits(settings), asyncio.get_running_loop().time())
+        async with RawClient(server.address, "/") as client:
+            await server.socket()
+            await client.say(b"".join(client_text(b"%d" % number) for number in range(10)))
+            await eventually(lambda: server.over)
+            assert len(server.heard) < 10
+            await eventually(lambda: len(server.heard) == 10)
+        assert server.heard == [str(number) for number in range(10)]
+        assert set(server.over) == {"frames"}
+
+
+async def test_what_a_client_said_before_it_left_is_heard_even_if_it_is_read_later() -> None:
+    async with running() as server:
+        settings = LimitSettings(frames_burst=2, frames_per_second=50.0)
+        server.pace = Pace(Limits(settings), asyncio.get_running_loop().time())
+        async with RawClient(server.address, "/") as client:
+            await server.socket()
+            await client.say(b"".join(client_text(b"%d" % number) for number in range(6)))
+            await eventually(lambda: server.over)
+        await eventually(lambda: server.ended == 1)
+        assert server.heard == [str(number) for number in range(6)]
+
+
+async def test_a_listener_that_fails_loses_its_connection_and_no_other(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with RawClient(server.address, "/") as bad, RawClient(server.address, "/") as good:
+        await eventually(lambda: len(server.sockets) == 2)
+        await bad.text("break")
+        await eventually(lambda: server.ended == 1)
+        await good.text("hello")
+        await eventually(lambda: server.heard == ["hello"])
+    assert "the listener is broken" in caplog.text
+    caplog.clear()
+
+
+async def test_a_handler_that_fails_cuts_the_connection(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.broken = True
+    async with connect(f"ws://{server.address}/", proxy=None) as client:
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+    assert "the handler is broken" in caplog.text
+    caplog.clear()
+
+
+# ---- what an open socket costs ------------------------------------------------------------------
+
+
+async def test_an_open_socket_has_no_task_and_keeps_no_handler(server: Server) -> None:
+    """Without help of the garbage collector: what it has to look for makes all others wait."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            before = asyncio.all_tasks()
+            for number in range(20):
+                client = await stack.enter_async_context(RawClient(server.address, "/"))
+                await client.text(str(number))
+            await eventually(lambda: len(server.heard) == 20)
+            await eventually(lambda: not server.handlers)
+            await eventually(lambda: asyncio.all_tasks() == before)
+    finally:
+        gc.enable()

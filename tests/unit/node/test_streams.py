@@ -18,6 +18,10 @@ class Pair:
         self.stream = stream
         self.peer = peer
 
+    async def reads(self, count: int) -> bytes:
+        """Take so many bytes, when they have come."""
+        return await read(self.stream, count)
+
     async def says(self, data: bytes) -> None:
         await asyncio.get_running_loop().sock_sendall(self.peer, data)
 
@@ -32,6 +36,15 @@ class Pair:
                 break
             heard += got
         return bytes(heard)
+
+
+async def read(stream: TransportStream, count: int) -> bytes:
+    told = asyncio.Event()
+    stream.tell(told.set)
+    while not stream.has(count):
+        await told.wait()
+        told.clear()
+    return stream.take(count)
 
 
 def connected() -> tuple[socket.socket, socket.socket]:
@@ -54,27 +67,45 @@ async def pair() -> AsyncIterator[Pair]:
     await rounds()
 
 
-async def test_exactly_what_is_asked_for_is_read(pair: Pair) -> None:
+async def test_exactly_what_is_asked_for_is_taken(pair: Pair) -> None:
     await pair.says(b"abcdef")
-    assert await pair.stream.read_bytes(2) == b"ab"
-    assert await pair.stream.read_bytes(3) == b"cde"
-    assert await pair.stream.read_bytes(1) == b"f"
+    assert await pair.reads(2) == b"ab"
+    assert await pair.reads(3) == b"cde"
+    assert await pair.reads(1) == b"f"
 
 
-async def test_a_read_waits_until_all_has_come(pair: Pair) -> None:
-    reading = asyncio.create_task(pair.stream.read_bytes(4))
+async def test_whoever_reads_is_told_once_when_all_has_come(pair: Pair) -> None:
+    told: list[str] = []
+    pair.stream.tell(lambda: told.append("more"))
+    assert not pair.stream.has(4)
     await pair.says(b"ab")
     await rounds(5)
-    assert not reading.done()
-    await pair.says(b"cd")
-    assert await reading == b"abcd"
+    assert told == []
+    await pair.says(b"cdef")
+    await eventually(lambda: told)
+    await pair.says(b"g")
+    await eventually(lambda: len(pair.stream._buffer) == 7)
+    assert (pair.stream.take(7), told) == (b"abcdefg", ["more"])
 
 
-async def test_a_partial_read_takes_what_there_is(pair: Pair) -> None:
-    reading = asyncio.create_task(pair.stream.read_bytes(100, partial=True))
-    await rounds()
+async def test_whoever_does_not_wait_is_not_told(pair: Pair) -> None:
+    told: list[str] = []
+    pair.stream.tell(lambda: told.append("more"))
     await pair.says(b"ab")
-    assert await reading == b"ab"
+    await eventually(lambda: len(pair.stream._buffer) == 2)
+    pair.peer.close()
+    await eventually(pair.stream.closed)
+    assert told == []
+
+
+async def test_whoever_has_left_is_not_told_of_the_end(pair: Pair) -> None:
+    told: list[str] = []
+    pair.stream.tell(lambda: told.append("more"))
+    assert not pair.stream.has(2)
+    pair.stream.leave()
+    pair.peer.close()
+    await eventually(pair.stream.closed)
+    assert told == []
 
 
 async def test_what_came_before_the_stream_was_taken_over_is_read_first() -> None:
@@ -84,14 +115,15 @@ async def test_what_came_before_the_stream_was_taken_over_is_read_first() -> Non
     assert await before.read_bytes(1) == b"f"  # the rest lies in Tornado's buffer
     theirs.sendall(b"second")
     stream = await adopt(before, MAX_FRAME_BYTES)
-    assert await stream.read_bytes(11) == b"irst second"
+    assert isinstance(stream, TransportStream)
+    assert await read(stream, 11) == b"irst second"
     theirs.close()
     stream.abort()
     await rounds()
 
 
 async def test_a_read_ends_with_the_connection(pair: Pair) -> None:
-    reading = asyncio.create_task(pair.stream.read_bytes(4))
+    reading = asyncio.create_task(pair.reads(4))
     await pair.says(b"ab")
     pair.peer.close()
     with pytest.raises(StreamClosedError):
@@ -103,20 +135,20 @@ async def test_what_came_before_the_end_can_still_be_read(pair: Pair) -> None:
     await pair.says(b"abcd")
     pair.peer.close()
     await eventually(pair.stream.closed)
-    assert await pair.stream.read_bytes(4) == b"abcd"
+    assert await pair.reads(4) == b"abcd"
     with pytest.raises(StreamClosedError):
-        await pair.stream.read_bytes(1)
+        pair.stream.has(1)
 
 
 async def test_a_peer_that_is_not_listened_to_is_held_back_and_nothing_is_lost(pair: Pair) -> None:
     data = bytes(range(256)) * 40_000
     saying = asyncio.create_task(pair.says(data))
-    await eventually(lambda: pair.stream._paused_reading)
+    await eventually(lambda: pair.stream._paused)
     assert not saying.done()
     assert len(pair.stream._buffer) < 1_000_000
     heard = bytearray()
     while len(heard) < len(data):
-        heard += await pair.stream.read_bytes(MAX_FRAME_BYTES, partial=True)
+        heard += await pair.reads(min(MAX_FRAME_BYTES, len(data) - len(heard)))
     assert heard == data
     await saying
 
@@ -153,15 +185,33 @@ async def test_to_linger_lets_what_was_written_arrive_at_a_peer_that_still_sends
     pair: Pair,
 ) -> None:
     saying = asyncio.create_task(pair.says(b"x" * 10_000_000))
-    await pair.stream.read_bytes(1)
+    await pair.reads(1)
     pair.stream.send(b"enough")
-    lingering = asyncio.create_task(pair.stream.linger())
+    over: list[bool] = []
+    pair.stream.linger(lambda: over.append(pair.stream.closed()))
     await saying
     assert await pair.hears(100) == b"enough"  # and then the end
-    assert not lingering.done()
+    assert over == []
     pair.peer.close()
-    await lingering
-    assert pair.stream.closed()
+    await eventually(lambda: over)
+    assert over == [True]
+
+
+async def test_to_linger_with_a_peer_that_goes_on_has_an_end(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.inlet.LINGER_S", 0.05)
+    over: list[bool] = []
+    pair.stream.linger(lambda: over.append(pair.stream.closed()))
+    await eventually(lambda: over)
+    assert over == [False]
+
+
+async def test_there_is_no_lingering_on_a_connection_that_has_ended(pair: Pair) -> None:
+    pair.stream.abort()
+    over: list[bool] = []
+    pair.stream.linger(lambda: over.append(True))
+    assert over == [True]
 
 
 async def test_an_abort_throws_away_what_waits(pair: Pair) -> None:

@@ -25,7 +25,7 @@ from router.model import START, Offset, UserId
 from router.service import Services
 from router.settings import LimitSettings
 from tests.support.sessions import welcome
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, rounds
 
 
 class Door:
@@ -85,6 +85,12 @@ class WebSocketTest(AsyncHTTPTestCase):
         return Application(
             [(r"/ws", ClientHandler, {"context": context})], log_function=lambda handler: None
         )
+
+    def tearDown(self) -> None:
+        for session in self.door.here:
+            session.abort()
+        self.io_loop.run_sync(rounds)  # the transports end
+        super().tearDown()
 
     async def connect(self, query: str, **headers: str) -> WebSocketClientConnection:
         return await self.offer(query, [], **headers)
