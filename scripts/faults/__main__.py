@@ -15,6 +15,7 @@ from scripts.faults.hosts import NoHosts, missing
 from scripts.faults.options import (
     ALL,
     CLIENTS,
+    CLUSTER_FAULTS,
     FAULTS,
     LINK_FAULTS,
     MIN_NODES,
@@ -22,6 +23,9 @@ from scripts.faults.options import (
     PAGES,
     PLAIN,
     SDK,
+    SINGLE,
+    SLOT_MOVE,
+    STORES,
     Options,
     parse_faults,
 )
@@ -36,6 +40,7 @@ from scripts.measuring.command import (
     workshop,
 )
 from scripts.measuring.peer import describe
+from scripts.measuring.store_servers import ServersFailed
 
 HELP = (
     "Breaks a running cluster in seeded random ways while messages are sent through it: nodes are "
@@ -53,9 +58,11 @@ EXAMPLE = (
 )
 KINDS = (
     f"Kinds of faults: {', '.join(FAULTS)}; {ALL} or {NONE}. With --hosts "
-    f"{', '.join(LINK_FAULTS)} take the place of cut and slow."
+    f"{', '.join(LINK_FAULTS)} take the place of cut and slow. With a store of several "
+    f"servers there are {', '.join(CLUSTER_FAULTS)}; {SLOT_MOVE} only on a Redis Cluster."
 )
 
+_FAILURES = (ChildFailed, NoHosts, ServerFailed, ServersFailed, TimeoutError, ExceptionGroup)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 Seconds = Annotated[float, typer.Option(min=3, max=86_400, help="How long to send and to break.")]
 Seed = Annotated[int, typer.Option(help="Of all that is drawn: the same seed, the same plan.")]
@@ -83,6 +90,13 @@ OnHosts = Annotated[
         "broken. Needs Linux and root.",
     ),
 ]
+StoreKind = Annotated[
+    str,
+    typer.Option(
+        help=f"{', '.join(STORES)}: one server, a Redis Cluster of three masters with a replica "
+        "each, or a master with a replica and three Sentinels."
+    ),
+]
 Quick = Annotated[bool, typer.Option("--quick", help="Short leases: more happens in less time.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Out = Annotated[Path | None, typer.Option(help="Folder that keeps the ledger; empty or new.")]
@@ -99,13 +113,19 @@ def chaos(
     clients: ClientKind = PLAIN,
     pages: PageCount = None,
     hosts: OnHosts = False,
+    store: StoreKind = SINGLE,
     quick: Quick = False,
     json: Json = False,
     out: Out = None,
 ) -> None:
     """Read the options, run, have the ledger balanced."""
+    if store not in STORES:
+        known = ", ".join(STORES)
+        raise typer.BadParameter(f"'{store}' is not one of {known}", param_hint="--store")
+    if hosts and store != SINGLE:
+        raise typer.BadParameter(f"cannot be with --store {store}", param_hint="--hosts")
     try:
-        kinds = parse_faults(faults, hosts=hosts)
+        kinds = parse_faults(faults, hosts=hosts, store=store)
     except ValueError as exc:
         raise typer.BadParameter(str(exc), param_hint="--faults") from None
     if out is not None and out.exists() and any(out.iterdir()):
@@ -118,7 +138,9 @@ def chaos(
     pages = _pages(0 if hosts and pages is None else pages, clients)
     if hosts and pages:
         raise typer.BadParameter("cannot be with --hosts", param_hint="--pages")
-    options = Options(seed, seconds, nodes, users, rate, kinds, clients, pages, quick, hosts=hosts)
+    options = Options(
+        seed, seconds, nodes, users, rate, kinds, clients, pages, quick, hosts=hosts, store=store
+    )
     if out is not None:
         raise typer.Exit(_play(options, out, json))
     with tempfile.TemporaryDirectory(prefix="switchboard-chaos-") as folder:
@@ -153,7 +175,7 @@ def _play(options: Options, folder: Path, json: bool) -> int:
     try:
         with progress_bar(errors, int(options.seconds)) as step:
             asyncio.run(_run(options, folder.absolute(), step))
-    except (ChildFailed, NoHosts, ServerFailed, TimeoutError, ExceptionGroup) as exc:
+    except _FAILURES as exc:
         errors.print(f"seed {options.seed}: {describe(exc)}", markup=False, highlight=False)
         return EXIT_FAULTY
     except (KeyboardInterrupt, asyncio.CancelledError):

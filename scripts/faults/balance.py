@@ -2,12 +2,13 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 from scripts.faults.book import SECOND, Book
 from scripts.faults.checks import Finding
+from scripts.faults.entries import Ns
 from scripts.measuring.stats import percentile
 
 _WANTED_TO_GO = ("left",)
@@ -32,6 +33,7 @@ def balance(book: Book, findings: Sequence[Finding]) -> dict[str, Any]:
         "faults": dict(Counter(hurt.fault for hurt in book.hurts).most_common()),
         "misdelivered": count["misdelivered"],
         "lost": count["lost"],
+        **reached(book),
         "longest_gap_s": longest_gap_s(book),
         "slowest_s": slowest_s(book),
         "rescued": len(rescues),
@@ -50,6 +52,34 @@ def pages(book: Book) -> dict[str, Any]:
     got = [got for s in book.sessions.values() if s.opened.user in users for got in s.got]
     durable = sum(bool(entry.offset) for entry in got)
     return {"pages": {"clients": len(users), "received": len(got), "received durable": durable}}
+
+
+def reached(book: Book) -> dict[str, Any]:
+    """Return how long after a master was killed every session had a message again.
+
+    That is, one that was sent since then; of sessions that went on until they had one. Messages
+    come when they are drawn, so it is a little longer than it took. {} where no master was killed.
+    """
+    longest = [
+        max(first)
+        for hurt in book.hurts
+        if hurt.fault == "master-kill" and (first := list(_first_after(book, hurt.at)))
+    ]
+    if not longest:
+        return {}
+    return {"reached_after_master_kill_s": round(max(longest) / SECOND, 3)}
+
+
+def _first_after(book: Book, start: Ns) -> Iterator[Ns]:
+    """Yield how long after a moment each session that was there first read what was sent since."""
+    read: dict[int, Ns] = {}
+    for message in book.messages.values():
+        if message.sent.at >= start:
+            for session, got in message.got:
+                if session.opened.at <= start:
+                    c = session.opened.c
+                    read[c] = min(read.get(c, got.at), got.at)
+    yield from (at - start for at in read.values())
 
 
 def longest_gap_s(book: Book) -> float:

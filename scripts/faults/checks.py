@@ -122,9 +122,15 @@ def unexplained(book: Book) -> Iterator[tuple[str, int]]:
 
 
 def lost(book: Book) -> Iterator[tuple[str, int]]:
-    """A durable message reaches every device of its user that comes back."""
+    """A durable message reaches every device of its user that comes back.
+
+    One of which its sender heard nothing certain may be lost with a master, though a device has it.
+    """
+    outages = Outages(book)
     for message in book.messages.values():
         if not message.sent.durable or not (message.word in KEPT or message.got):
+            continue
+        if message.word not in KEPT and outages.unsafe(message.sent.at, message.told_at):
             continue
         had = {session.device for session, _ in message.got}
         for device in _owed(book, message):

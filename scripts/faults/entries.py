@@ -170,6 +170,9 @@ class Hurt(Entry, frozen=True, tag="hurt"):
         until: when it was whole again.
         detail: the rest, for people.
         side: of the links between hosts that were hit; "" where it was none.
+        served: of a master that was hit: since when its keys were served again.
+        nodes: of a master that was hit: names of the nodes that keep their lease there.
+        unsafe: from `at` to `until` the store may have lost what it had acknowledged.
     """
 
     fault: str
@@ -177,6 +180,9 @@ class Hurt(Entry, frozen=True, tag="hurt"):
     until: Ns
     detail: str = ""
     side: str = ""
+    served: Ns = 0
+    nodes: list[str] = []
+    unsafe: bool = False
 
 
 class Waiting(Entry, frozen=True, tag="waiting"):
@@ -253,6 +259,7 @@ class Run(msgspec.Struct, frozen=True):
         pages: users whose only client is a page in Chromium.
         return_s: how soon a node is connected to the store again when the way there is whole.
         silence_s: after how long clients give up a node of which nothing comes; 0 for never.
+        store: which kind of store it was.
     """
 
     seed: int
@@ -272,6 +279,7 @@ class Run(msgspec.Struct, frozen=True):
     pages: list[str] = []
     return_s: float = 0.0
     silence_s: float = 0.0
+    store: str = "single"
 
 
 AnyEntry = (

@@ -3,8 +3,9 @@
 import secrets
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from node.auth.apikeys import digest_of, make
 from node.auth.gate import Scope
@@ -13,8 +14,11 @@ from scripts.faults import sender as sending
 from scripts.faults.host_store import HostServer
 from scripts.faults.hosts import Hosts
 from scripts.faults.links import Links
+from scripts.faults.masters import Servers
 from scripts.faults.options import Options
+from scripts.faults.reading import reader
 from scripts.faults.settings import as_environment
+from scripts.faults.several import SeveralServers, start_servers
 from scripts.faults.steps import CLIENTS, SENDER, STORE, node_names
 from scripts.measuring.children import Children
 from scripts.measuring.peer import STORE_URL
@@ -30,16 +34,19 @@ class Ground(Protocol):
     """Where the processes of a run are.
 
     Args:
-        store: the running store.
-        proxies: by who has one between itself and the store; {} where links can be broken.
+        store: the running store; None where it is several servers.
+        servers: those; None where it is one.
+        proxies: by who has one between itself and the store; {} where there can be none.
         links: between hosts; None where all is on one machine.
-        looking_url: the store's address for who looks into it.
     """
 
-    store: Store
+    store: Store | None
+    servers: Servers | None
     proxies: Mapping[str, Proxy]
     links: Links | None
-    looking_url: str
+
+    def reader(self) -> Any:
+        """Return a client for who looks into the store."""
 
     def place(self, name: str) -> Place:
         """Return where a node, the clients or the sender are."""
@@ -57,10 +64,15 @@ class OneMachine:
     """
 
     def __init__(self, store: Store, proxies: Mapping[str, Proxy]) -> None:
-        self.store = store
+        self._url = store.url
+        self.store: Store | None = store
+        self.servers: Servers | None = None
         self.proxies = proxies
         self.links: Links | None = None
-        self.looking_url = store.url
+
+    def reader(self) -> Any:
+        """See `Ground`."""
+        return reader(self._url)
 
     def place(self, name: str) -> Place:
         """See `Ground`."""
@@ -71,7 +83,7 @@ class OneMachine:
         if name == CLIENTS:
             return {}
         if name == SENDER:
-            return {STORE_URL: self.store.url, sending.THROUGH: self.proxies[SENDER].url}
+            return {STORE_URL: self._url, sending.THROUGH: self.proxies[SENDER].url}
         return {STORE_URL: self.proxies[name].url}
 
 
@@ -89,10 +101,11 @@ class ManyHosts:
 
     def __init__(self, store: Store, hosts: Hosts, links: Links, folder: Path) -> None:
         address = store.server.address
-        self.store = store
+        self.store: Store | None = store
+        self.servers: Servers | None = None
         self.proxies: Mapping[str, Proxy] = {}
         self.links: Links | None = links
-        self.looking_url = f"unix://default:{address.password}@{address.socket}"
+        self._looking_url = f"unix://default:{address.password}@{address.socket}"
         self._hosts = hosts
         where = hosts.places[STORE].at(address.port)
         self._store_url = f"redis://{address.login}@{where}"
@@ -102,6 +115,10 @@ class ManyHosts:
         self._auth = as_environment(
             {"auth": {"mode": "jwt", "secret": secrets.token_hex(32)}, "api": {"keys_file": file}}
         )
+
+    def reader(self) -> Any:
+        """See `Ground`."""
+        return reader(self._looking_url)
 
     def place(self, name: str) -> Place:
         """See `Ground`."""
@@ -117,7 +134,20 @@ class ManyHosts:
         return {STORE_URL: self._store_url, **self._auth, **here}
 
 
-def start_store(exits: ExitStack, options: Options, stores: Stores) -> tuple[Store, Hosts | None]:
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What a run's ground is made of.
+
+    Args:
+        store: a single server, or several.
+        hosts: where everything is; None where all is on one machine.
+    """
+
+    store: Store | Servers
+    hosts: Hosts | None = None
+
+
+def start_store(exits: ExitStack, options: Options, stores: Stores) -> Base:
     """Start the store, on a host of its own if there are hosts.
 
     Args:
@@ -125,26 +155,24 @@ def start_store(exits: ExitStack, options: Options, stores: Stores) -> tuple[Sto
         options: of the run.
         stores: starts it.
 
-    Returns:
-        The store, and the hosts; None where all is on one machine.
-
     Raises:
-        NoHosts, ServerFailed: it cannot be.
+        NoHosts, ServerFailed, ServersFailed: it cannot be.
     """
+    if options.several:
+        return Base(start_servers(exits, options, stores))
     hosts, server = None, EmbeddedServer(stores.folder(STORE), _FSYNC)
     if options.hosts:
         hosts = exits.enter_context(Hosts((STORE, CLIENTS, SENDER, *node_names(options.nodes))))
         server = HostServer(stores.folder(STORE), _FSYNC, hosts.places[STORE])
     store = stores.run(server)
     exits.callback(stores.stop, store)  # before its host goes
-    return store, hosts
+    return Base(store, hosts)
 
 
 async def make_ground(
     exits: AsyncExitStack,
     options: Options,
-    store: Store,
-    hosts: Hosts | None,
+    base: Base,
     children: Children,
     folder: Path,
 ) -> Ground:
@@ -153,13 +181,16 @@ async def make_ground(
     Args:
         exits: owns the proxies.
         options: of the run.
-        store, hosts: from `start_store`.
+        base: from `start_store`.
         children: owns the processes.
         folder: of the ledger.
 
     Raises:
         ChildFailed: it cannot be.
     """
+    store, hosts = base.store, base.hosts
+    if not isinstance(store, Store):
+        return SeveralServers(store)
     if hosts is not None:
         links = Links(hosts, children)
         await links.start()

@@ -9,6 +9,7 @@ from scripts.faults.entries import Hurt
 from scripts.faults.ground import Ground
 from scripts.faults.ledger import Pen, now
 from scripts.faults.looking import Looking
+from scripts.faults.masters import Harm, Masters
 from scripts.faults.parting import Parting
 from scripts.faults.slots import Nodes, Slot
 from scripts.faults.steps import CLIENTS, KILLED, SENDER, STORE, Step
@@ -55,7 +56,7 @@ class Hurting:
         self._asking = asyncio.Lock()  # one request to the clients at a time
         self.done: dict[str, int] = {}
         self.rescuer_killed_at = -math.inf
-        self._kinds: dict[str, Callable[[Step], Awaitable[str]]] = {
+        self._kinds: dict[str, Callable[[Step], Awaitable[str | Harm]]] = {
             "kill": self._kill,
             "pause": self._pause,
             "redis-restart": self._restart,
@@ -66,6 +67,8 @@ class Hurting:
             "move": self._move,
             "power": self._power,
         }
+        if ground.servers is not None:
+            self._kinds |= Masters(ground.servers, looking, looking.keys, looking.users).kinds
         if ground.links is not None:
             self._parting = Parting(ground.links, (STORE, CLIENTS, SENDER, *nodes.slots))
             self._kinds |= {**self._parting.kinds, "part": self._part}
@@ -74,7 +77,7 @@ class Hurting:
         """Break something and mend it; nothing happens where it is broken already.
 
         Raises:
-            ChildFailed, ServerFailed: what was broken cannot be mended.
+            ChildFailed, ServerFailed, ServersFailed: what was broken cannot be mended.
         """
         if step.where in self._busy:
             return
@@ -82,12 +85,25 @@ class Hurting:
             self._busy.add(step.where)
         begun = now()
         try:
-            detail = await self._kinds[step.fault](step)
+            found = await self._kinds[step.fault](step)
         finally:
             self._busy.discard(step.where)
         self.done[step.fault] = self.done.get(step.fault, 0) + 1
-        words = f"{step.how} {detail}".strip()
-        self._pen.note(Hurt(begun, step.fault, step.where, now(), words, step.side))
+        harm = found if isinstance(found, Harm) else Harm(found)
+        words = f"{step.how} {harm.detail}".strip()
+        self._pen.note(
+            Hurt(
+                begun,
+                step.fault,
+                step.where,
+                now(),
+                words,
+                step.side,
+                harm.served,
+                list(harm.nodes),
+                harm.unsafe,
+            )
+        )
 
     # ---- nodes ------------------------------------------------------------------------------
 
@@ -174,11 +190,13 @@ class Hurting:
     # ---- the store and the way to it --------------------------------------------------------
 
     async def _restart(self, step: Step) -> str:
+        assert self._store is not None
         await self._store.restart(step.lasts_s, gently=step.how == "term")
         return f"away for {step.lasts_s:g} s"
 
     async def _power(self, step: Step) -> str:
         """Kill the store and every node together; start the store, then the nodes."""
+        assert self._store is not None
         self._store.signal(signal.SIGKILL)
         slots = list(self._nodes.slots.values())
         there = [slot for slot in slots if slot.signal(signal.SIGKILL, ends=True)]
@@ -188,6 +206,7 @@ class Hurting:
         return f"off for {step.lasts_s:g} s"
 
     async def _hang(self, step: Step) -> str:
+        assert self._store is not None
         self._store.signal(signal.SIGSTOP)
         try:
             await asyncio.sleep(step.lasts_s)

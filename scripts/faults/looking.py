@@ -7,11 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 import msgspec
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.maint_notifications import MaintNotificationsConfig
 
 from router.codec import MessageEnvelope, decode_envelope, decode_lease
 from router.errors import DecodeError
@@ -30,21 +26,16 @@ class Looking:
     """Reads the store as somebody who is no part of the cluster.
 
     Args:
-        url: of the store.
+        reader: a client of the store, closed with this.
         prefix: of the keys.
         users: whose routes and mailboxes are looked at.
         pen: the ledger.
     """
 
-    def __init__(self, url: str, prefix: str, users: Iterable[str], pen: Pen) -> None:
-        self._redis: Any = Redis.from_url(
-            url,
-            retry=Retry(NoBackoff(), 0),
-            maint_notifications_config=MaintNotificationsConfig(enabled=False),
-            socket_timeout=5.0,
-        )
-        self._keys = Keys(prefix)
-        self._users = [UserId(user) for user in users]
+    def __init__(self, reader: Any, prefix: str, users: Iterable[str], pen: Pen) -> None:
+        self._redis = reader
+        self.keys = Keys(prefix)
+        self.users = [UserId(user) for user in users]
         self._pen = pen
 
     async def close(self) -> None:
@@ -67,13 +58,17 @@ class Looking:
                 async with asyncio.timeout(_EVERY_S):
                     await over.wait()
 
+    async def listed(self) -> list[EndpointId]:
+        """Return all endpoints that are listed."""
+        return await self._patiently(self._listed)
+
     async def note_waiting(self, node: str) -> list[str]:
         """Note what lies in the inboxes of a node that has just died; return its endpoints."""
 
         async def look() -> list[str]:
             dead = [e for e in await self._listed() if endpoint_name(e) == node]
             for endpoint in dead:
-                entries = await self._redis.lrange(self._keys.inbox(endpoint), 0, -1)
+                entries = await self._redis.lrange(self.keys.inbox(endpoint), 0, -1)
                 messages = [pair for entry in entries for pair in _messages(entry)]
                 self._pen.note(Waiting(now(), endpoint, messages))
             return list(dead)
@@ -107,12 +102,12 @@ class Looking:
     async def _look(self, pids: set[int]) -> Final:
         listed = await self._listed()
         pipe = self._redis.pipeline(transaction=False)
-        for user in self._users:
-            pipe.hkeys(self._keys.routes(user))
+        for user in self.users:
+            pipe.hkeys(self.keys.routes(user))
         fields = await pipe.execute()
         routes = {
             str(user): sorted("/".join(split_route_field(field) or ("?",)) for field in found)
-            for user, found in zip(self._users, fields, strict=True)
+            for user, found in zip(self.users, fields, strict=True)
             if found
         }
         inboxes = await self._inboxes(listed)
@@ -122,27 +117,27 @@ class Looking:
         return Final(now(), routes, sorted(listed), living, inboxes, remains, mail, -1.0)
 
     async def _listed(self) -> list[EndpointId]:
-        found = await self._redis.smembers(self._keys.endpoints)
+        found = await self._redis.smembers(self.keys.endpoints)
         return [EndpointId(name.decode()) for name in found]
 
     async def _inboxes(self, endpoints: Iterable[EndpointId]) -> dict[str, int]:
         pipe = self._redis.pipeline(transaction=False)
         names = list(endpoints)
         for endpoint in names:
-            pipe.llen(self._keys.inbox(endpoint))
+            pipe.llen(self.keys.inbox(endpoint))
         return dict(zip(names, await pipe.execute(), strict=True)) if names else {}
 
     async def _mail(self) -> dict[str, int]:
         pipe = self._redis.pipeline(transaction=False)
-        for user in self._users:
-            pipe.xlen(self._keys.mail(user))
-        return dict(zip(map(str, self._users), await pipe.execute(), strict=True))
+        for user in self.users:
+            pipe.xlen(self.keys.mail(user))
+        return dict(zip(map(str, self.users), await pipe.execute(), strict=True))
 
     async def _living(self, listed: Iterable[EndpointId], pids: set[int]) -> list[str]:
         """Return the endpoints whose lease names a process that runs."""
         living = []
         for endpoint in sorted(listed):
-            lease = await self._redis.get(self._keys.lease(endpoint))
+            lease = await self._redis.get(self.keys.lease(endpoint))
             if lease is not None and decode_lease(lease).pid in pids:
                 living.append(str(endpoint))
         return living
@@ -150,7 +145,7 @@ class Looking:
     async def _remains(self, listed: set[EndpointId]) -> list[str]:
         """Return the keys of endpoints that are not listed."""
         kinds = "open|lease|inbox|done|rescued|rescuer|users"
-        name = re.compile(rf"^{re.escape(self._keys.prefix)}:{{(.+)}}:(?:{kinds})$")
+        name = re.compile(rf"^{re.escape(self.keys.prefix)}:{{(.+)}}:(?:{kinds})$")
         keys = [key.decode() async for key in self._redis.scan_iter(count=1_000)]
         matches = ((key, name.match(key)) for key in keys)
         return sorted(key for key, match in matches if match and match[1] not in listed)

@@ -6,6 +6,14 @@ FAULTS = ("kill", "pause", "redis-restart", "redis-hang", "cut", "slow", "drain"
 LINK_FAULTS = ("part", "one-way", "late")
 # On hosts no proxy stands before the store: the links themselves are broken.
 HOST_FAULTS = (*(fault for fault in FAULTS if fault not in ("cut", "slow")), *LINK_FAULTS)
+SINGLE, CLUSTER, SENTINEL = "single", "cluster", "sentinel"
+STORES = (SINGLE, CLUSTER, SENTINEL)
+MASTER_FAULTS = ("master-kill", "master-hang", "failover")
+SLOT_MOVE = "slot-move"
+# Several servers name each other themselves, so no proxy can stand before them.
+_NODE_FAULTS = ("kill", "pause", *MASTER_FAULTS)
+SENTINEL_FAULTS = (*_NODE_FAULTS, "drain", "move")
+CLUSTER_FAULTS = (*_NODE_FAULTS, SLOT_MOVE, "drain", "move")
 ALL = "all"
 NONE = "none"
 PLAIN, SDK = "plain", "sdk"
@@ -31,6 +39,7 @@ class Options:
         quick: short leases, so that what waits for the end of one is over soon.
         durable: share of the messages that are durable.
         hosts: every process is on a host of its own.
+        store: which kind, of `STORES`.
     """
 
     seed: int = 1
@@ -44,6 +53,17 @@ class Options:
     quick: bool = False
     durable: float = 0.5
     hosts: bool = False
+    store: str = SINGLE
+
+    @property
+    def several(self) -> bool:
+        """Say whether the store is several servers."""
+        return self.store != SINGLE
+
+    @property
+    def replace_s(self) -> float:
+        """Return after how long a master that does not answer is replaced."""
+        return 2.0 if self.quick else 3.0
 
     @property
     def lease_s(self) -> float:
@@ -77,7 +97,7 @@ class Options:
 
     @property
     def connect_s(self) -> float:
-        """Return how long a connection to the store may take to come about, on hosts."""
+        """Return how long the store may take to answer where servers or links are broken."""
         return 2.0 if self.quick else 5.0
 
     @property
@@ -85,9 +105,10 @@ class Options:
         """Return how soon after its way is whole again a node must be connected to the store.
 
         A proxy holds what came meanwhile, so nothing is lost. On hosts the attempt of that moment
-        is lost with its packets, and the next one comes after a pause.
+        is lost with its packets, and the next one comes after a pause. So it is where a master
+        has been replaced: nobody is told where the other one is.
         """
-        return self.connect_s + _LONGEST_PAUSE_S if self.hosts else 0.0
+        return self.connect_s + _LONGEST_PAUSE_S if self.hosts or self.several else 0.0
 
     @property
     def silence_s(self) -> float:
@@ -100,17 +121,27 @@ class Options:
         return self.lease_s + self.sweep_s
 
 
-def parse_faults(text: str, *, hosts: bool = False) -> tuple[str, ...]:
+def known_faults(*, hosts: bool, store: str) -> tuple[str, ...]:
+    """Return the kinds there are, on hosts or not, and for a kind of store."""
+    if store == CLUSTER:
+        return CLUSTER_FAULTS
+    if store == SENTINEL:
+        return SENTINEL_FAULTS
+    return HOST_FAULTS if hosts else FAULTS
+
+
+def parse_faults(text: str, *, hosts: bool = False, store: str = SINGLE) -> tuple[str, ...]:
     """Return the kinds that `--faults` names, in the order of the table.
 
     Args:
         text: as it was given.
         hosts: whether links can be broken, and proxies cannot.
+        store: which kind of store is broken.
 
     Raises:
         ValueError: there is no such kind.
     """
-    known = HOST_FAULTS if hosts else FAULTS
+    known = known_faults(hosts=hosts, store=store)
     if text == ALL:
         return known
     words = set() if text == NONE else set(text.split(","))

@@ -5,6 +5,7 @@ from functools import cache
 
 from scripts.faults.book import SECOND, Book, Message
 from scripts.faults.entries import Hurt, Ns
+from scripts.faults.options import MASTER_FAULTS
 
 Span = tuple[Ns, Ns]
 _STORE = ("redis-restart", "redis-hang", "power")
@@ -52,6 +53,16 @@ class Outages:
                     return True
         return False
 
+    def unsafe(self, start: Ns, end: Ns) -> bool:
+        """Say whether the store may have lost what it had acknowledged between `start` and `end`.
+
+        Only where a master was replaced: what its replica did not have yet is gone.
+        """
+        return any(
+            hurt.unsafe and hurt.at - _MARGIN_NS <= end and start <= hurt.until
+            for hurt in self._book.hurts
+        )
+
     def explain(self, message: Message) -> bool:
         """Say whether anything was broken or moved while a message was under way."""
         start, end = message.sent.at, message.told_at
@@ -74,7 +85,9 @@ class Outages:
 
     def _spans_without_lease(self, node: str) -> tuple[Span, ...]:
         silent = [hurt for hurt in self._book.hurts if _silences(hurt, node)]
-        spans = _merged(((hurt.at, hurt.until) for hurt in silent), self._beat_ns + _MARGIN_NS)
+        spans = _merged(
+            ((hurt.at, hurt.served or hurt.until) for hurt in silent), self._beat_ns + _MARGIN_NS
+        )
         # The last heartbeat may have been as long ago as one is late at most.
         patience_ns = self._lease_ns - self._beat_ns
         return_ns = round(self._book.run.return_s * SECOND)
@@ -89,6 +102,8 @@ def _silences(hurt: Hurt, node: str) -> bool:
     """Say whether a fault keeps a node from renewing its lease."""
     if hurt.fault in _LOSING:
         return hurt.where == node and hurt.side in _STORE_SIDES
+    if hurt.fault in MASTER_FAULTS:
+        return node in hurt.nodes
     return hurt.fault in _STORE or (hurt.fault in _SILENCING and hurt.where == node)
 
 

@@ -51,6 +51,7 @@ def describe_run(options: Options) -> Run:
         pages=list(page_users(options)),
         return_s=options.return_s,
         silence_s=options.silence_s,
+        store=options.store,
     )
 
 
@@ -98,9 +99,9 @@ class Stage:
     async def _start(self) -> None:
         options, enter = self.options, self._exits.enter_async_context
         self.progress("starting the store and the nodes", 0)
-        store, hosts = start_store(self._owners, options, self._stores)
+        base = start_store(self._owners, options, self._stores)
         children = await enter(Children(self.folder / LOGS))
-        ground = await make_ground(self._exits, options, store, hosts, children, self.folder)
+        ground = await make_ground(self._exits, options, base, children, self.folder)
         self.pen = await enter(Pen(self.folder / RUNNER_FILE))
         self.nodes = await enter(Nodes(options, ground, children, self.pen))
         await asyncio.gather(*(slot.start() for slot in self.nodes.slots.values()))
@@ -115,7 +116,7 @@ class Stage:
         env = {**settings_of(options), **ground.environment(SENDER)}
         self.sender = await children.start("sender", command, env, talks=True)
         users = [user_name(index) for index in range(options.users)] + [*page_users(options)]
-        self.looking = Looking(ground.looking_url, PREFIX, users, self.pen)
+        self.looking = Looking(ground.reader(), PREFIX, users, self.pen)
         self._exits.push_async_callback(self.looking.close)
         self.hurting = Hurting(
             self.nodes, ground, self.clients, self.looking, self.pen, options.lease_s
@@ -227,7 +228,7 @@ async def run(
         plan: what to break; None for what the seed draws.
 
     Raises:
-        ChildFailed, ServerFailed: what was broken could not be mended.
+        ChildFailed, ServerFailed, ServersFailed: what was broken could not be mended.
     """
     write_run(folder, describe_run(options))
     async with Stage(options, folder, stores, progress) as stage:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from scripts.faults.options import Options
+from scripts.faults.options import SENTINEL, Options
+from scripts.measuring.sentinels import NAME
 
 PREFIX = "chaos"
 INBOX_CAP = 10_000
@@ -33,6 +34,11 @@ def settings_of(options: Options) -> dict[str, str]:
             "address_handshakes_per_second": _MANY,
             "address_handshakes_burst": _MANY,
         }
+    if options.several:
+        given["mailbox"]["min_replicas"] = 1
+        given["redis"] = {"mode": options.store, "reply_timeout_s": options.connect_s}
+        if options.store == SENTINEL:
+            given["redis"]["sentinel_master"] = NAME
     return as_environment(given)
 
 

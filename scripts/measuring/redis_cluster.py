@@ -13,6 +13,7 @@ from router.store.binary import find_binary
 from scripts.measuring.ports import free_port_range
 from scripts.measuring.store_servers import (
     HOST,
+    START_S,
     Secrets,
     Server,
     data_config,
@@ -127,11 +128,12 @@ class RedisCluster:
         for server in self.servers:
             server.kill()
 
-    def settle(self) -> None:
+    def settle(self, within_s: float = START_S) -> None:
         """Wait until every server that runs sees the whole Cluster well, and alike."""
         running = [server for server in self.servers if server.running]
-        until(lambda: all(_well(server) for server in running), "the Cluster is well")
-        until(lambda: len({_roles(server) for server in running}) == 1, "all see the same roles")
+        until(lambda: all(_well(server) for server in running), "the Cluster is well", within_s)
+        alike = "all see the same roles"
+        until(lambda: len({_roles(server) for server in running}) == 1, alike, within_s)
 
     # ---- who is who ---------------------------------------------------------------------------
 
@@ -158,6 +160,12 @@ class RedisCluster:
         """Return a replica of a master."""
         ports = {int(entry[1]) for entry in master.ask("ROLE")[2]}
         return next(server for server in self.servers if server.port in ports)
+
+    def serves(self, server: Server) -> bool:
+        """Say whether a server has its slots, and the Cluster is whole, as it sees it itself."""
+        told = server.ask("CLUSTER", "INFO").split()
+        ports = {entry[2][1] for entry in server.ask("CLUSTER", "SLOTS")}
+        return b"cluster_state:ok" in told and server.port in ports
 
     # ---- what happens to it -------------------------------------------------------------------
 

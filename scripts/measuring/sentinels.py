@@ -9,6 +9,7 @@ from router.store.binary import find_binary
 from router.store.rights import USER
 from scripts.measuring.store_servers import (
     HOST,
+    START_S,
     Secrets,
     Server,
     ServersFailed,
@@ -104,12 +105,13 @@ class Sentinels:
         for server in (*self.sentinels, *self.servers):
             server.kill()
 
-    def settle(self) -> None:
+    def settle(self, within_s: float = START_S) -> None:
         """Wait until all Sentinels agree, and every server that runs follows the one master."""
         count = len(self.sentinels) - 1
         running = [s for s in self.sentinels if s.running]
-        until(lambda: all(self._knows(s, count) for s in running), "the Sentinels know each other")
-        until(self._in_step, "the replicas are in step")
+        known = "the Sentinels know each other"
+        until(lambda: all(self._knows(s, count) for s in running), known, within_s)
+        until(self._in_step, "the replicas are in step", within_s)
 
     def _knows(self, sentinel: Server, others: int) -> bool:
         told = sentinel.ask("SENTINEL", "MASTER", NAME)
@@ -131,6 +133,24 @@ class Sentinels:
                 _, port = sentinel.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)
                 return next(server for server in self.servers if server.port == int(port))
         raise ServersFailed("no Sentinel runs")
+
+    def masters(self) -> list[Server]:
+        """Return the one master, as the Sentinels say."""
+        return [self.master()]
+
+    def master_of(self, key: str) -> Server:
+        """Return the server that holds a key now: the master."""
+        return self.master()
+
+    def replica_of(self, master: Server) -> Server:
+        """Return a replica of the master."""
+        ports = {int(entry[1]) for entry in master.ask("ROLE")[2]}
+        return next(server for server in self.servers if server.port in ports)
+
+    def serves(self, server: Server) -> bool:
+        """Say whether every Sentinel takes a server for the master."""
+        where = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)
+        return all(int(sentinel.ask(*where)[1]) == server.port for sentinel in self.sentinels)
 
     def fail_over(self) -> Server:
         """Let a replica take the master's place in order; return it."""

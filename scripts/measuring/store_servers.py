@@ -21,7 +21,7 @@ from router.store.rights import USER, acl_line
 from scripts.measuring.ports import free_port_range
 
 HOST: Final = "127.0.0.1"
-_START_S: Final = 20.0
+START_S: Final = 20.0
 _STEP_S: Final = 0.02
 
 
@@ -42,7 +42,7 @@ class Secrets:
     product: str
 
 
-def until(holds: Callable[[], bool], what: str, within_s: float = _START_S) -> None:
+def until(holds: Callable[[], bool], what: str, within_s: float = START_S) -> None:
     """Wait until something holds.
 
     Args:

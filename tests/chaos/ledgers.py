@@ -98,9 +98,11 @@ class Ledger:
         """Let a client read nothing for a while."""
         self.entries += [Deaf(at(start), c), Deaf(at(end), c, off=True)]
 
-    def hurt(self, fault: str, where: str, start: float, end: float, side: str = "") -> None:
+    def hurt(
+        self, fault: str, where: str, start: float, end: float, side: str = "", **fields: Any
+    ) -> None:
         """Let something be broken."""
-        self.entries.append(Hurt(at(start), fault, where, at(end), side=side))
+        self.entries.append(Hurt(at(start), fault, where, at(end), side=side, **fields))
 
     def fill(self, length: int, mail: int = 0) -> None:
         """Let an inbox, and a mailbox, be that full."""

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from scripts.faults.audit import CHECKS, LOG, audit, worst_account
+from scripts.faults.balance import balance
 from scripts.faults.book import Book
 from scripts.faults.entries import Closed
 from scripts.faults.ledger import RUN_FILE, Unreadable
@@ -267,6 +268,82 @@ class TestBrokenLinks:
         ledger.hurt(fault, node, 11.5 if (fault, node) == ("part", "n1") else 1, 16, side)
         ledger.send(outcome="offline")
         assert ledger.broken() == {"false offline"}
+
+
+class TestMastersThatWereReplaced:
+    """Messages are sent at 10 s, if nothing else is said; the lease of n1 is 10 s long."""
+
+    def replace(self, ledger: Ledger, start: float = 9, served: float = 12, **fields: Any) -> None:
+        fields = {"nodes": ["n1"], "unsafe": True, **fields}
+        ledger.hurt("master-kill", "store", start, 20, served=at(served), **fields)
+
+    @pytest.mark.parametrize("word", ["queued", "delivered", "acked", "accepted", "written"])
+    def test_a_durable_message_of_which_its_sender_heard_for_certain_is_not_lost(
+        self, ledger: Ledger, word: str
+    ) -> None:
+        self.replace(ledger)
+        ledger.open(ALICE, device="phone")
+        sent = ledger.send(outcome=word, durable=True)
+        if word != "queued":
+            ledger.read(sent, offset="5-0")
+            ledger.ack(10.06, offset="5-0")
+        assert "lost" in ledger.broken()
+
+    def test_one_of_unknown_fate_may_be_though_a_device_has_it(self, ledger: Ledger) -> None:
+        self.replace(ledger)
+        ledger.open(ALICE, device="phone")
+        ledger.read(ledger.send(outcome="unknown", durable=True), offset="5-0")
+        assert ledger.broken() == set()
+
+    @pytest.mark.parametrize(
+        ("fault", "start", "unsafe"),
+        [
+            ("master-kill", 12, True),  # it was sent, and its fate told, long before
+            ("master-hang", 9, False),  # nobody took its place
+            ("slot-move", 9, False),
+        ],
+    )
+    def test_but_not_where_no_master_was_replaced(
+        self, ledger: Ledger, fault: str, start: float, unsafe: bool
+    ) -> None:
+        ledger.hurt("pause", "n1", 9, 11)
+        ledger.hurt(fault, "store", start, 20, unsafe=unsafe)
+        ledger.open(ALICE, device="phone")
+        ledger.read(ledger.send(outcome="unknown", durable=True), offset="5-0")
+        assert ledger.broken() == {"lost"}
+
+    def test_nobody_is_called_offline_for_it(self, ledger: Ledger) -> None:
+        self.replace(ledger)
+        ledger.send(outcome="offline")
+        assert ledger.broken() == {"false offline"}
+
+    def test_but_by_a_node_whose_lease_could_not_be_renewed_until_it_ended(
+        self, ledger: Ledger
+    ) -> None:
+        self.replace(ledger, start=1, served=10)
+        ledger.send(outcome="offline")
+        assert ledger.broken() == set()
+
+    def test_and_that_is_so_only_where_the_lease_was_on_that_master(self, ledger: Ledger) -> None:
+        self.replace(ledger, start=1, served=10, nodes=["n2"])
+        ledger.send(outcome="offline")
+        assert ledger.broken() == {"false offline"}
+
+    def test_and_until_its_keys_are_served_again(self, ledger: Ledger) -> None:
+        self.replace(ledger, start=1, served=5)
+        ledger.send(outcome="offline")
+        assert ledger.broken() == {"false offline"}
+
+    def test_how_long_it_took_until_all_had_messages_again_is_a_figure(
+        self, ledger: Ledger
+    ) -> None:
+        self.replace(ledger)
+        other = ledger.open(BOB)
+        ledger.read(ledger.send(1, 9.5), 13)
+        ledger.read(ledger.send(2, 14), 14.5)
+        ledger.read(ledger.send(3, 12, user=BOB), 15, other)
+        ledger.read(ledger.send(4, 8, user=BOB), 12, other)
+        assert balance(ledger.book(), [])["reached_after_master_kill_s"] == 6.0
 
 
 class TestConnections:

@@ -1,13 +1,27 @@
 """What is broken when: drawn from the seed and from nothing else."""
 
 import dataclasses
+import itertools
 
 import pytest
 
-from scripts.faults.options import FAULTS, HOST_FAULTS, LINK_FAULTS, Options, parse_faults
+from scripts.faults.options import (
+    CLUSTER,
+    CLUSTER_FAULTS,
+    FAULTS,
+    HOST_FAULTS,
+    LINK_FAULTS,
+    MASTER_FAULTS,
+    SENTINEL,
+    SENTINEL_FAULTS,
+    SLOT_MOVE,
+    Options,
+    parse_faults,
+)
 from scripts.faults.parting import pairs_of
 from scripts.faults.steps import (
     ALL,
+    BEHIND,
     CLIENTS,
     INWARDS,
     KILLED,
@@ -21,6 +35,9 @@ from scripts.faults.steps import (
 
 OPTIONS = Options()
 ON_HOSTS = Options(hosts=True, faults=HOST_FAULTS)
+ON_CLUSTER = Options(store=CLUSTER, faults=CLUSTER_FAULTS)
+ON_SENTINELS = Options(store=SENTINEL, faults=SENTINEL_FAULTS)
+PROXIED = {"cut", "slow", "redis-restart", "redis-hang"}
 
 
 @pytest.mark.parametrize("quick", [False, True])
@@ -55,6 +72,41 @@ def test_plans_on_hosts_have_nodes_that_are_killed_while_they_are_cut_off() -> N
     plans = [make_plan(dataclasses.replace(ON_HOSTS, seed=seed)) for seed in range(1, 11)]
     parts = [step.how for plan in plans for step in plan if step.fault == "part"]
     assert parts.count("both") > parts.count(KILLED) > 0
+
+
+@pytest.mark.parametrize("options", [ON_CLUSTER, ON_SENTINELS], ids=[CLUSTER, SENTINEL])
+@pytest.mark.parametrize("seed", range(1, 11))
+def test_a_long_plan_for_several_servers_has_every_kind_and_needs_no_proxy(
+    options: Options, seed: int
+) -> None:
+    plan = make_plan(dataclasses.replace(options, seed=seed))
+    assert plan == make_plan(dataclasses.replace(options, seed=seed))
+    assert {step.fault for step in plan} == set(options.faults)
+    assert not PROXIED & set(options.faults)
+    assert {step.where for step in plan if step.fault in (*MASTER_FAULTS, SLOT_MOVE)} == {STORE}
+    assert "kill-rescuer" not in {step.how for step in plan}
+    assert {step.how for step in plan if step.fault == SLOT_MOVE} <= set(node_names(options.nodes))
+
+
+def test_masters_are_killed_with_and_without_a_replica_in_step_and_hang_shortly_and_long() -> None:
+    plans = [make_plan(dataclasses.replace(ON_CLUSTER, seed=seed)) for seed in range(1, 11)]
+    steps = [step for plan in plans for step in plan]
+    assert {step.how for step in steps if step.fault == "master-kill"} == {"kill", BEHIND}
+    hangs = [step for step in steps if step.fault == "master-hang"]
+    replace_s = ON_CLUSTER.replace_s
+    assert all(step.lasts_s < replace_s for step in hangs if step.how == "short")
+    assert all(step.lasts_s > replace_s for step in hangs if step.how == "long")
+    assert {step.how for step in hangs} == {"short", "long"}
+    assert {step.amount for step in steps if step.fault in MASTER_FAULTS} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("options", [ON_CLUSTER, ON_SENTINELS], ids=[CLUSTER, SENTINEL])
+@pytest.mark.parametrize("seed", range(1, 11))
+def test_servers_are_broken_one_after_the_other(options: Options, seed: int) -> None:
+    plan = make_plan(dataclasses.replace(options, seed=seed))
+    steps = [step for step in plan if step.where == STORE]
+    for step, following in itertools.pairwise(steps):
+        assert following.at_s > step.at_s + step.lasts_s
 
 
 def test_a_broken_link_is_broken_to_each_host_of_its_side() -> None:
@@ -97,7 +149,15 @@ def test_faults_are_named_one_by_one_or_all() -> None:
     assert parse_faults("move,kill") == ("kill", "move")
     assert parse_faults("all", hosts=True) == HOST_FAULTS
     assert parse_faults("part,kill", hosts=True) == ("kill", "part")
+    assert parse_faults("all", store=CLUSTER) == CLUSTER_FAULTS
+    assert parse_faults("master-kill,kill", store=SENTINEL) == ("kill", "master-kill")
     with pytest.raises(ValueError, match="'cut' is not one of kill"):
         parse_faults("cut", hosts=True)
+    with pytest.raises(ValueError, match="'redis-hang' is not one of kill"):
+        parse_faults("redis-hang", store=CLUSTER)
+    with pytest.raises(ValueError, match="'slot-move' is not one of kill"):
+        parse_faults("slot-move", store=SENTINEL)
+    with pytest.raises(ValueError, match="'master-kill' is not one of kill"):
+        parse_faults("master-kill")
     with pytest.raises(ValueError, match="'fire' is not one of kill, pause"):
         parse_faults("fire")

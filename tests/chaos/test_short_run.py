@@ -86,6 +86,9 @@ def _entries(file: Path) -> list[dict[str, Any]]:
     [
         (["--faults", "fire"], "'fire' is not one of kill"),
         (["--nodes", "1"], "--nodes"),
+        (["--store", "ring"], "'ring' is not one of single, cluster, sentinel"),
+        (["--store", "cluster", "--hosts"], "cannot be with --store cluster"),
+        (["--store", "sentinel", "--faults", "slot-move"], "'slot-move' is not one of kill"),
         (["--out", str(ROOT)], "is not empty"),
     ],
 )

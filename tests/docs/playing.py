@@ -32,6 +32,9 @@ NOT_RUN: Final[Mapping[str, str]] = {
     "scripts/chaos --hosts --seconds 120 --seed 1 --nodes 3 --users 100 --rate 100": (
         "it takes minutes and needs root; tests/hosts plays short plans"
     ),
+    "scripts/chaos --store cluster --seconds 60 --seed 1 --nodes 3 --users 60 --rate 60": (
+        "it takes minutes; tests/chaos/test_several_servers.py runs it small"
+    ),
     ".ci/run": "it is what CI runs",
     "docker build --tag switchboard --file ./Dockerfile .": (
         "it takes an engine; tests/deploy/test_dockerfile.py does its steps"
