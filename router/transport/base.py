@@ -179,6 +179,18 @@ class Delivery:
     def verdict(self) -> Outcome | None:
         """Return what to tell the sender; None while it is not decided.
 
+        A message that too few replicas have may be lost with the master before the user's other
+        devices have it, so whatever one of them has proved, its fate is unknown.
+        """
+        word = self._word()
+        if not self.thin or word not in _HAS_IT:
+            return word
+        self.reason = self.thin if word is Outcome.ACCEPTED else f"a client has it; {self.thin}"
+        return Outcome.UNKNOWN
+
+    def _word(self) -> Outcome | None:
+        """Return what the copies have come to; None while it is not decided.
+
         Any proof at the level asked for decides at once. A negative word needs every copy to have
         been answered. Answers may come before the push's own reply, so `unanswered` may be
         negative for a moment; only the sum counts.
@@ -228,6 +240,7 @@ _WEIGHT = {
     Outcome.EXPIRED: 2,
     Outcome.OFFLINE: 1,
 }
+_HAS_IT = (Outcome.ACCEPTED, *_PROVES)
 _NOBODY = (Outcome.OFFLINE, Outcome.DROPPED, Outcome.BUSY, Outcome.EXPIRED)
 # Words of a copy that a live node of the user may not have; `accepted` says that all have it.
 _NOT_EVERYWHERE = (Outcome.BUSY, Outcome.UNKNOWN)

@@ -195,7 +195,7 @@ async def test_a_master_is_killed_under_traffic_and_nothing_that_was_promised_is
         await traffic.balance()
 
 
-async def test_with_too_few_replicas_a_stored_message_is_not_called_queued(
+async def test_with_too_few_replicas_a_stored_message_is_called_neither_queued_nor_delivered(
     well: RedisCluster, cluster: Cluster
 ) -> None:
     async with cluster.router(mailbox={"min_replicas": 2}) as router:
@@ -203,6 +203,12 @@ async def test_with_too_few_replicas_a_stored_message_is_not_called_queued(
         assert result.outcome is Outcome.UNKNOWN
         assert result.reason == "stored, but 1 of 2 replicas have it so far"
         assert (await router.send("nobody", "x")).outcome is Outcome.OFFLINE
+        alice = await cluster.connect(0, "alice")
+        result = await router.send("alice", "x", durable=True)
+        assert result.outcome is Outcome.UNKNOWN
+        assert result.reason == "a client has it; stored, but 1 of 2 replicas have it so far"
+        assert await alice.messages(1) == ["x"]
+        assert (await router.send("alice", "y")).outcome is Outcome.DELIVERED
     async with cluster.router(mailbox={"min_replicas": 1}) as router:
         assert (await router.send("nobody", "x", durable=True)).outcome is Outcome.QUEUED
     assert await cluster.redis.xlen(cluster.keys.mail(UserId("nobody"))) == 2

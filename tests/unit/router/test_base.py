@@ -343,11 +343,33 @@ class TestStored:
         assert after(delivery, pushed, answer(kind)) is Outcome.UNKNOWN
         assert delivery.reason == delivery.thin
 
-    @pytest.mark.parametrize("kind", [Answer.WRITTEN, Answer.DELIVERED, Answer.EXPIRED])
-    def test_replicas_are_no_matter_to_what_was_seen_on_a_device(self, kind: Answer) -> None:
+    @pytest.mark.parametrize(
+        ("confirm", "kind"),
+        [
+            (Confirm.WRITTEN, Answer.WRITTEN),
+            (Confirm.DELIVERED, Answer.DELIVERED),
+            (Confirm.ACKED, Answer.ACKED),
+        ],
+    )
+    def test_nor_is_it_anything_else_for_certain_as_other_devices_may_miss_it(
+        self, confirm: Confirm, kind: Answer
+    ) -> None:
+        delivery = stored(confirm)
+        delivery.thin = "stored, but 0 of 1 replicas have it so far"
+        assert after(delivery, pushed, answer(kind)) is Outcome.UNKNOWN
+        assert delivery.reason == f"a client has it; {delivery.thin}"
+
+    def test_nor_is_it_accepted(self) -> None:
+        delivery = stored(Confirm.ACCEPTED)
+        delivery.thin = "stored, but 0 of 1 replicas have it so far"
+        assert after(delivery, pushed) is Outcome.UNKNOWN
+        assert delivery.reason == delivery.thin
+
+    def test_replicas_are_no_matter_to_what_has_expired(self) -> None:
         few, enough = stored(), stored()
         few.thin = "stored, but 0 of 1 replicas have it so far"
-        assert after(few, pushed, answer(kind)) is after(enough, pushed, answer(kind))
+        expired = (pushed, answer(Answer.EXPIRED))
+        assert after(few, *expired) is after(enough, *expired)
 
     def test_after_a_push_that_may_have_run_twice_nobody_knows(self) -> None:
         assert after(stored(), lost, pushed, answer(Answer.NOT_HERE)) is Outcome.UNKNOWN
