@@ -297,4 +297,4 @@ class Node:
 
     def _store_back(self) -> None:
         self.rescuer.store_was_away()
-        self.presence.register_all()
+        self.presence.store_back()

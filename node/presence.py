@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ _SLICE: Final = 500
 _TICK_S: Final = 1.0
 _AGAIN_S: Final = 0.05
 _MAX_GHOSTS: Final = 100_000
+_DOUBTED_S: Final = 60.0  # so long ago a store that is back may not have lost what it had done
 _log = structlog.get_logger()
 
 
@@ -58,6 +60,9 @@ class Presence:
         # Routes that are wrong by now: of sessions that left while the store was away, and of open
         # ones under an epoch that has ended. They are removed when all is registered again.
         self._ghosts: set[tuple[ClientSession, EndpointId]] = set()
+        # Routes that were removed lately, and when. A store that comes back with another master, or
+        # from its file, may have lost the last of that, so they are removed once more then.
+        self._removed: deque[tuple[float, ClientSession, EndpointId]] = deque(maxlen=_MAX_GHOSTS)
         self._sweeper = member.services.add("sweep", self._sweep_forever)
         self._again: asyncio.Task[None] | None = None
 
@@ -103,8 +108,15 @@ class Presence:
         if session.attached is not None:
             self._spawn(self._unregister(session, session.attached))
 
+    def store_back(self) -> None:
+        """Register every session again, and remove once more what was removed lately."""
+        for _, session, endpoint in self._removed:
+            self._haunt(session, endpoint)
+        self._removed.clear()
+        self.register_all()
+
     def register_all(self, then: Callable[[], None] = lambda: None) -> None:
-        """Register every session again, under a new epoch or after the store was away.
+        """Register every session again, under a new epoch for example.
 
         Args:
             then: called when that has ended, well or not.
@@ -174,6 +186,7 @@ class Presence:
         else:
             self.counts.unregistered += 1
             self._ghosts.discard((session, endpoint))
+            self._removed.append((asyncio.get_running_loop().time(), session, endpoint))
 
     def _haunt(self, session: ClientSession, endpoint: EndpointId) -> None:
         if len(self._ghosts) < _MAX_GHOSTS:
@@ -219,12 +232,17 @@ class Presence:
                 due = self._to_refresh.due(passed_s)
                 for first in range(0, len(due), _SLICE):
                     await self._attach_patiently(due[first : first + _SLICE])
-                if self._ghosts and self._member.store.up:
+                if self._member.store.up:
                     await self._remove_ghosts()
+                    self._forget(now - _DOUBTED_S)
             except Exception:  # noqa: BLE001
                 # The edge of the loop: without it, every session here would fade after the TTL.
                 self.counts.failed("presence")
                 _log.exception("sweep failed")
+
+    def _forget(self, before: float) -> None:
+        while self._removed and self._removed[0][0] < before:
+            self._removed.popleft()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -47,7 +47,7 @@ class World:
         self.presence.register_all()
 
     def _store_back(self) -> None:
-        self.presence.register_all()
+        self.presence.store_back()
 
     @property
     def endpoint(self) -> EndpointId:
@@ -297,6 +297,27 @@ async def test_who_leaves_while_the_store_is_away_is_removed_when_it_is_back(
 
     await eventually(only_the_other_is_left)
     assert not stays.closed
+
+
+async def test_a_route_that_a_store_brings_back_is_removed_once_more(
+    behind_proxy: World, proxy: Proxy, looks: Store
+) -> None:
+    """A replica that takes its master's place may not have heard of a goodbye."""
+    (leaves, _), (stays, _) = await behind_proxy.welcomed(), await behind_proxy.welcomed()
+    routes = behind_proxy.keys.routes(UserId("alice"))
+    before = await looks.redis.hgetall(routes)
+
+    async def only_the_other_is_left() -> bool:
+        return await looks.routes() == {behind_proxy.field(stays)}
+
+    leaves.gone()
+    await eventually(only_the_other_is_left)
+    await proxy.refuse()
+    await eventually(lambda: not behind_proxy.member.store.up)
+    await looks.redis.hset(routes, mapping=before)
+    assert not await only_the_other_is_left()
+    await proxy.accept()
+    await eventually(only_the_other_is_left)
 
 
 async def test_sessions_stay_when_the_store_goes_and_are_registered_when_it_is_back_empty(
