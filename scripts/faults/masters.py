@@ -19,8 +19,10 @@ from scripts.measuring.store_servers import Server, until
 
 Servers = RedisCluster | Sentinels
 _REPLACED_S: Final = 30.0
-_IN_STEP_S: Final = 60.0  # a Sentinel makes a replica of an old master only after some ten seconds
-_BEHIND_S: Final = 0.6  # so long a replica misses what its master writes, before that is killed
+_IN_STEP_S: Final = 60.0  # Sentinels make an old master a replica only after some ten seconds
+# So long a replica misses what its master writes before that is killed: longer than a look-up waits
+# for replicas, so that some hear that it has too few, and too short for others to miss the replica.
+_BEHIND_S: Final = 1.5
 
 
 @dataclass(frozen=True, slots=True)
