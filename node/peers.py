@@ -27,15 +27,21 @@ async def readiness(url: str, trust: ssl.SSLContext | None = None) -> bool | Non
 
     Returns:
         Its answer; None when nobody answers.
+
+    Cancel-safe: the request goes on until its time is over, and nobody hears of it.
     """
+    asking = AsyncHTTPClient().fetch(
+        f"{url}readyz",
+        raise_error=False,
+        connect_timeout=_CONNECT_S,
+        request_timeout=_ANSWER_S,
+        ssl_options=trust,
+    )
+    # Whoever asks may stop asking. Of what became of a cancelled request Tornado logs an error, and
+    # of an error that nobody hears asyncio does.
+    asking.add_done_callback(lambda asked: asked.cancelled() or asked.exception())
     try:
-        answer = await AsyncHTTPClient().fetch(
-            f"{url}readyz",
-            raise_error=False,
-            connect_timeout=_CONNECT_S,
-            request_timeout=_ANSWER_S,
-            ssl_options=trust,
-        )
+        answer = await asyncio.shield(asking)
     except (HTTPClientError, OSError):  # what is wrong with a certificate is an OSError, too
         return None
     return None if answer.code == 599 else answer.code == 200

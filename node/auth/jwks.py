@@ -111,15 +111,19 @@ class JwksUrl:
         client = SimpleAsyncHTTPClient(
             force_instance=True, max_body_size=_MAX_BYTES, max_header_size=_HEADER_BYTES
         )
+        asking = client.fetch(
+            self._url,
+            follow_redirects=False,
+            connect_timeout=_DEADLINE_S,
+            request_timeout=_DEADLINE_S,
+            decompress_response=False,
+            headers={"Accept": "application/jwk-set+json, application/json"},
+        )
+        # Not cancelled with us: of what became of a cancelled request Tornado logs an error, and of
+        # an error that nobody hears asyncio does.
+        asking.add_done_callback(lambda asked: asked.cancelled() or asked.exception())
         try:
-            answer = await client.fetch(
-                self._url,
-                follow_redirects=False,
-                connect_timeout=_DEADLINE_S,
-                request_timeout=_DEADLINE_S,
-                decompress_response=False,
-                headers={"Accept": "application/jwk-set+json, application/json"},
-            )
+            answer = await asyncio.shield(asking)
         finally:
             client.close()
         return answer.body

@@ -1,16 +1,20 @@
 """The other nodes: in the registry, and asked without it."""
 
+import asyncio
+import gc
 import socket
 from collections.abc import Sequence
 
 import pytest
 from tornado.web import RequestHandler
 
+from node import peers
 from node.peers import Peers, better_there, readiness, url_of
 from router.model import EndpointId
 from router.settings import TlsSettings
 from router.store.embedded import EmbeddedServer
 from tests.support.cluster import Cluster, endpoint_of
+from tests.support.logs import Logs
 from tests.support.serving import serving
 from tests.support.waiting import eventually
 
@@ -33,6 +37,25 @@ async def test_nobody_there_is_no_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     assert await readiness(f"http://127.0.0.1:{port}/") is None
+
+
+async def test_who_stops_asking_a_silent_node_leaves_nothing_in_the_log(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "_ANSWER_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        asking = asyncio.create_task(readiness(f"http://127.0.0.1:{silent.getsockname()[1]}/"))
+        silent.settimeout(10)
+        connection, _ = await asyncio.to_thread(silent.accept)
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert asking.cancelled()
+        connection.settimeout(10)
+        with connection:  # until the node has given up what nobody waits for
+            while await asyncio.to_thread(connection.recv, 65_536):
+                pass
+        await asyncio.sleep(0)
+    gc.collect()
 
 
 @pytest.mark.parametrize(

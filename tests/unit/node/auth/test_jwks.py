@@ -114,7 +114,9 @@ async def test_an_answer_that_is_no_set_of_keys_leaves_those_that_are_there(
         assert logs.events(FAILED)
 
 
-async def test_a_site_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_site_that_does_not_answer_is_given_up_without_an_error_in_the_log(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("node.auth.jwks._DEADLINE_S", 0.1)
     async with KeyServer(jwk("ES256", "a")) as server:
         server.silent = True
@@ -122,3 +124,4 @@ async def test_a_site_that_does_not_answer_is_given_up(monkeypatch: pytest.Monke
             await eventually(lambda: failures(url) == 1)
             server.silent = False
             await eventually(lambda: names(url) == ["a"])
+        assert logs.events(FAILED)
