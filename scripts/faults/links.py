@@ -35,6 +35,7 @@ class Links:
         self._children = children
         self._line: Child
         self._delays: dict[Pair, float] = {}
+        self._asking = asyncio.Lock()  # one request to the delay line at a time
 
     async def start(self) -> None:
         """Make the switch ready to lose packets and to hold them up.
@@ -68,21 +69,24 @@ class Links:
         """Let these pairs be whole again; return how many packets were lost or late."""
         pairs = list(pairs)
         hit = 0
-        for name in (_LOST, _LATE):
-            counted = await self._counted(name)
+        commands = []
+        for name, counted in counters(await self._nft_says("-j", "list", "sets")).items():
             broken = [pair for pair in pairs if self._key(pair) in counted]
             if broken:
                 hit += sum(counted[self._key(pair)] for pair in broken)
-                await self._nft(f"delete element netdev {_TABLE} {name} {self._elements(broken)}")
-        for pair in pairs:
-            self._delays.pop(pair, None)
-        await self._tell_line()
+                elements = self._elements(broken)
+                commands.append(f"delete element netdev {_TABLE} {name} {elements}")
+        if commands:
+            await self._nft("\n".join(commands))
+        if any(self._delays.pop(pair, 0.0) for pair in pairs):
+            await self._tell_line()
         return hit
 
     async def _tell_line(self) -> None:
         """Tell the delays; packets that are on their way keep theirs."""
-        delays = [[*self._key(pair), seconds] for pair, seconds in self._delays.items()]
-        await self._line.ask("set", delays=delays)
+        async with self._asking:
+            delays = [[*self._key(pair), seconds] for pair, seconds in self._delays.items()]
+            await self._line.ask("set", delays=delays)
 
     def _key(self, pair: Pair) -> Pair:
         """Return the addresses of a pair."""
@@ -90,10 +94,6 @@ class Links:
 
     def _elements(self, pairs: Iterable[Pair]) -> str:
         return f"{{ {', '.join(' . '.join(self._key(pair)) for pair in pairs)} }}"
-
-    async def _counted(self, name: str) -> dict[Pair, int]:
-        said = await self._nft_says("-j", "list", "set", "netdev", _TABLE, name)
-        return counters(said)
 
     async def _nft(self, text: str) -> None:
         await self._nft_says("-f", "-", given=text)
@@ -120,15 +120,17 @@ def rules(names: Iterable[str]) -> str:
     return "\n".join([f"table netdev {_TABLE} {{", *sets, *chains, "}"])
 
 
-def counters(said: bytes) -> dict[Pair, int]:
-    """Return how many packets of each pair of addresses met a set, from `nft -j list set`."""
+def counters(said: bytes) -> dict[str, dict[Pair, int]]:
+    """Return how many packets of each pair of addresses met which set, from `nft -j list sets`."""
     document: dict[str, list[dict[str, Any]]] = msgspec.json.decode(said)
-    elements = [
-        element["elem"]
-        for item in document["nftables"]
-        for element in item.get("set", {}).get("elem", [])
-    ]
-    return {tuple(e["val"]["concat"]): e["counter"]["packets"] for e in elements}
+    sets = [item["set"] for item in document["nftables"] if "set" in item]
+    return {
+        found["name"]: {
+            tuple(element["elem"]["val"]["concat"]): element["elem"]["counter"]["packets"]
+            for element in found.get("elem", [])
+        }
+        for found in sets
+    }
 
 
 async def _run(*command: str, given: str = "") -> bytes:
