@@ -91,7 +91,7 @@ def constants(scale: dict[str, Any], comparison: dict[str, Any]) -> Constants:
     us = 1e6 / _PER
     return Constants(
         sessions=scale["facts"]["sockets"],
-        session_kib=rows["resident memory per idle WebSocket"],
+        session_kib=rows["node memory per idle WebSocket"],
         user_bytes=rows["store memory per online user"],
         refresh_us=rows["store CPU per refresh of a session"],
         heartbeat_us=rows["store CPU per heartbeat of an endpoint"],

@@ -8,6 +8,7 @@ from scripts.benchmark.scale import (
     parts,
     rescue,
     sending,
+    sockets,
     upkeep,
 )
 from scripts.benchmark.scale.stage import Probe
@@ -19,6 +20,7 @@ PROBES = (
     Probe("registry", "listing", listing.measure, seconds=2),
     Probe("registry", "each thing alone", parts.measure, seconds=20),
     Probe("registry", "rescuing", rescue.measure, seconds=5),
+    Probe("sockets", "real sockets", sockets.probe, needs_crowd=False, seconds=60),
     Probe("cluster", "a Cluster", clusters.measure, needs_crowd=False, seconds=30),
     Probe("failover", "a master killed", failover.measure, needs_crowd=False, seconds=40),
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from scripts.benchmark.scale.rows import Row, once
+from scripts.benchmark.scale.stage import Stage
 from scripts.measuring.children import Child, Children, python
 from scripts.measuring.cluster import free_ports, start_node
 from scripts.measuring.http import OK, get
@@ -76,6 +77,12 @@ class _Cast:
     ports: list[int]
     crowd: Child
     directed: Child
+
+
+async def probe(stage: Stage) -> list[Row]:
+    """Measure as many as the options want."""
+    stage.facts["sockets"] = QUICK_SOCKETS if stage.options.quick else SOCKETS
+    return await measure(stage, stage.facts["sockets"])
 
 
 async def measure(stage: Place, sockets: int = SOCKETS) -> list[Row]:
