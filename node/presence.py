@@ -209,6 +209,26 @@ class Presence:
         for first in range(0, len(ghosts), _SLICE):
             await asyncio.gather(*(self._unregister(*g) for g in ghosts[first : first + _SLICE]))
 
+    async def _refresh(self, sessions: Sequence[ClientSession]) -> None:
+        """Refresh a slice; what is not as it should be is registered again."""
+        endpoint = self._member.endpoint.id
+        if endpoint is None:
+            return
+        known = [s for s in sessions if s.attached == endpoint and s.welcomed]
+        try:
+            fine = await self._member.registry.refresh(
+                [(session.user, session.entry(endpoint)) for session in known]
+            )
+        except SwitchboardError as exc:
+            self.counts.failed("presence")
+            _log.warning("sessions could not be refreshed", count=len(known), error=str(exc))
+            return
+        done = {session for session, well in zip(known, fine, strict=True) if well}
+        self.counts.registered += len(done)
+        again = [session for session in sessions if session not in done and not session.closed]
+        if again:
+            await self._attach_patiently(again)
+
     async def _attach_patiently(self, sessions: Sequence[ClientSession]) -> bool:
         """Register a slice; False when a later epoch or a later return of the store must do it."""
         try:
@@ -231,7 +251,7 @@ class Presence:
                     session.check()
                 due = self._to_refresh.due(passed_s)
                 for first in range(0, len(due), _SLICE):
-                    await self._attach_patiently(due[first : first + _SLICE])
+                    await self._refresh(due[first : first + _SLICE])
                 if self._member.store.up:
                     await self._remove_ghosts()
                     self._forget(now - _DOUBTED_S)

@@ -9,7 +9,8 @@ packed: `name`, a zero byte, the epoch and the session as bytes. Any others stay
 import re
 from typing import Final
 
-from router.model import EndpointId, SessionId
+from router.codec import RouteEntry, encode_route
+from router.model import EndpointId, Session, SessionId
 from router.store.resp import id_of
 
 _EPOCH_BYTES: Final = 5
@@ -25,6 +26,11 @@ def route_field(endpoint: EndpointId, session: SessionId) -> bytes:
     if packed != text and _SESSION.fullmatch(session):
         return packed + bytes.fromhex(session)
     return text + session.encode()
+
+
+def route_entry(session: Session) -> bytes:
+    """Return what its user's routes hold of a session."""
+    return encode_route(RouteEntry(session.device, session.address, session.since))
 
 
 def route_prefixes(endpoint: EndpointId) -> tuple[bytes, bytes]:

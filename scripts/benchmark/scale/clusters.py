@@ -5,7 +5,7 @@ from typing import Final
 
 from scripts.benchmark.cluster import start_cluster
 from scripts.benchmark.options import MODES
-from scripts.benchmark.scale.rows import Row
+from scripts.benchmark.scale.rows import Faulty, Row
 from scripts.benchmark.scale.stage import Stage
 from scripts.measuring import options as measuring
 from scripts.measuring.cell import PER, Cell
@@ -50,7 +50,7 @@ async def measure(stage: Stage) -> list[Row]:
     await runner.run()
     faults = runner.results.faults() + runner.results.yardstick_faults()
     if faults:
-        raise RuntimeError(faults[0])
+        raise Faulty(faults[0])
     return [_row(runner.results.cells, *pair) for pair in _PAIRS]
 
 

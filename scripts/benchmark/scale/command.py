@@ -16,6 +16,7 @@ from rich.console import Console
 from router.errors import ServerFailed
 from scripts.benchmark.scale.options import STANDARD, Options
 from scripts.benchmark.scale.probes import named
+from scripts.benchmark.scale.rows import Faulty
 from scripts.benchmark.scale.run import Results, Runner
 from scripts.benchmark.scale.stage import Probe
 from scripts.benchmark.scale.table import document, show
@@ -42,7 +43,8 @@ EXAMPLE = (
     "Example: scripts/bench --scale --quick\n\n"
     "One part: scripts/bench --scale --only registry\n\n"
     "On another store: scripts/bench --scale --server /usr/bin/redis-server\n\n"
-    "Exit status: 0 done, whether or not the aims are met; 1 a process failed; 2 usage."
+    "Exit status: 0 done, whether or not the aims are met; 1 a process failed, or an answer was "
+    "not the right one; 2 usage."
 )
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -82,7 +84,7 @@ def _run(options: Options, probes: Sequence[Probe], json: bool, out: Path | None
     errors = Console(stderr=True)
     try:
         results = uvloop.run(_measure(options, probes, errors))
-    except (ChildFailed, ServerFailed, ServersFailed) as exc:
+    except (ChildFailed, ServerFailed, ServersFailed, Faulty) as exc:
         errors.print(str(exc), markup=False, highlight=False)
         return EXIT_FAULTY
     except (KeyboardInterrupt, asyncio.CancelledError):

@@ -18,13 +18,14 @@ from redis.retry import Retry
 from router.codec import Lease
 from router.keys import Keys
 from router.model import EndpointId
-from router.settings import Settings
+from router.settings import RegistrySettings, Settings
 from router.store.lease import Leases
 from router.store.modes import make_connector, make_store
 from router.store.registry import Registry
 from router.store.resp import keyed
 from scripts.benchmark.scale.options import Options
 from scripts.benchmark.scale.people import People, user_of
+from scripts.benchmark.scale.rows import Faulty
 from scripts.measuring.children import Children
 from scripts.measuring.meter import StoreMeter, cpu_ns
 from scripts.measuring.ports import free_port_range
@@ -32,6 +33,7 @@ from scripts.measuring.store import Stores
 
 _UNDER_WAY = 4  # slices, so that the store never waits for us
 _START_S = 15.0
+_STAY_S = 3_600.0
 _READS = 5_000
 _STEP_S = 0.05
 
@@ -110,7 +112,8 @@ class Crowd:
 
     def __init__(self, server: Server, users: int, endpoints: int) -> None:
         self.server = server
-        self.settings = Settings()
+        # On a slow machine nobody shall be gone before the bench is done; the cost is the same.
+        self.settings = Settings(registry=RegistrySettings(user_ttl_s=_STAY_S))
         self.keys = Keys(self.settings.registry.prefix)
         self.connector = make_connector(server.url, self.settings.redis)
         self.store = make_store(self.connector, "bench")
@@ -167,7 +170,7 @@ class Crowd:
 
     async def _register(self, numbers: Sequence[int], told: Callable[[int], None]) -> None:
         if not await self.registry.register([self.people.session(number) for number in numbers]):
-            raise RuntimeError("an endpoint of the bench was fenced")
+            raise Faulty("an endpoint of the bench was fenced")
         told(len(numbers))
 
     def used_bytes(self) -> int:
@@ -210,7 +213,7 @@ class Crowd:
     async def look(self) -> None:
         """Look who has no lease, as each node does every three seconds."""
         if await self.leases.without_lease(await self.leases.ids()):
-            raise RuntimeError("an endpoint of the bench has lost its lease")
+            raise Faulty("an endpoint of the bench has lost its lease")
 
     async def beat(self) -> None:
         """Renew the lease of every endpoint, as their nodes do."""

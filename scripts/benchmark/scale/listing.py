@@ -7,7 +7,7 @@ from router.directory import MAX_PAGE, Directory
 from router.store.mailbox import Mailbox
 from scripts.benchmark.scale.crowd import Crowd
 from scripts.benchmark.scale.people import user_of
-from scripts.benchmark.scale.rows import Row
+from scripts.benchmark.scale.rows import Faulty, Row
 from scripts.benchmark.scale.stage import Stage
 from scripts.measuring.stats import Spread, percentile
 
@@ -49,5 +49,5 @@ async def _page_ms(directory: Directory, crowd: Crowd, after: int) -> float:
     took_ms = (time.perf_counter_ns() - begin) / 1e6
     last = min(after + MAX_PAGE, crowd.users - 1)
     if [user.user for user in page] != [user_of(number) for number in range(after + 1, last + 1)]:
-        raise RuntimeError(f"the page behind {cursor!r} is not the right one")
+        raise Faulty(f"the page behind {cursor!r} is not the right one")
     return took_ms

@@ -12,7 +12,7 @@ from router.store.resp import keyless
 from router.store.routes import Found, Question, RouteTable
 from scripts.benchmark.scale.crowd import Crowd, in_turn
 from scripts.benchmark.scale.people import SLICE, user_of
-from scripts.benchmark.scale.rows import Row
+from scripts.benchmark.scale.rows import Faulty, Row
 from scripts.benchmark.scale.sending import DATA, empty_inboxes
 from scripts.benchmark.scale.stage import Stage
 from scripts.measuring.stats import Spread
@@ -83,12 +83,12 @@ async def _ping(crowd: Crowd) -> None:
 
 
 async def _refresh(crowd: Crowd, dice: Random) -> None:
-    """Register sessions of one endpoint again, as its node does each second."""
+    """Refresh sessions of one endpoint, as its node does each second."""
     shift = dice.randrange(min(len(crowd.endpoints), crowd.users))
     there = range(shift, crowd.users, len(crowd.endpoints))
     numbers = dice.choices(there, k=SLICE)
-    if not await crowd.registry.register([crowd.people.session(number) for number in numbers]):
-        raise RuntimeError("an endpoint of the bench was fenced")
+    if not all(await crowd.registry.refresh([crowd.people.session(n) for n in numbers])):
+        raise Faulty("a route of the bench was lost")
 
 
 async def _look_up(table: RouteTable, crowd: Crowd, dice: Random) -> None:
@@ -98,7 +98,7 @@ async def _look_up(table: RouteTable, crowd: Crowd, dice: Random) -> None:
     table.look_up(questions, found.set_result)
     for answer in await found:
         if answer.routes is None or answer.routes.sessions != 1:
-            raise RuntimeError("a user of the bench was not found")
+            raise Faulty("a user of the bench was not found")
 
 
 async def _push(crowd: Crowd, dice: Random) -> None:
@@ -112,7 +112,7 @@ async def _push(crowd: Crowd, dice: Random) -> None:
         endpoint = crowd.endpoints[number % len(crowd.endpoints)]
         pushes.append(pack_push(crowd.keys, endpoint, room, [encode(envelope)]))
     if min(await crowd.store.answers(pushes)) < 1:
-        raise RuntimeError("a push of the bench was refused")
+        raise Faulty("a push of the bench was refused")
 
 
 async def _trim(crowd: Crowd) -> int:
@@ -124,5 +124,5 @@ async def _trim(crowd: Crowd) -> int:
     for first in range(0, len(trims), SLICE):
         some = trims[first : first + SLICE]
         if set(await crowd.store.answers(some)) != {1}:
-            raise RuntimeError("an inbox was read by somebody else")
+            raise Faulty("an inbox was read by somebody else")
     return len(trims)

@@ -5,7 +5,7 @@ import time
 from router.member import Member
 from scripts.benchmark.scale.crowd import Crowd, in_turn, lease_of
 from scripts.benchmark.scale.people import SLICE
-from scripts.benchmark.scale.rows import Row, once
+from scripts.benchmark.scale.rows import Faulty, Row, once
 from scripts.benchmark.scale.stage import Stage
 
 
@@ -19,7 +19,7 @@ async def measure(stage: Stage) -> list[Row]:
     async def register(first: int) -> None:
         some = numbers[first : first + SLICE]
         if not await crowd.registry.register([crowd.people.session(n, doomed) for n in some]):
-            raise RuntimeError("the endpoint to be rescued was fenced too early")
+            raise Faulty("the endpoint to be rescued was fenced too early")
 
     await in_turn(register(first) for first in range(0, count, SLICE))
     await crowd.leases.end(doomed)
@@ -29,7 +29,7 @@ async def measure(stage: Stage) -> list[Row]:
     try:
         begin, before = time.perf_counter_ns(), crowd.cpu_ns()
         if not await member.make_rescuer().take_over(doomed):
-            raise RuntimeError("the endpoint was not ours to rescue")
+            raise Faulty("the endpoint was not ours to rescue")
         took_s = (time.perf_counter_ns() - begin) / 1e9
         spent_us = (crowd.cpu_ns() - before) / 1000
     finally:
@@ -46,4 +46,4 @@ async def _check(crowd: Crowd, doomed: str, numbers: range) -> None:
     """Raise if anything of it is left."""
     some = [crowd.people.session(number)[0] for number in numbers[:: max(1, len(numbers) // 1_000)]]
     if await crowd.registry.locate(some) or doomed in await crowd.leases.ids():
-        raise RuntimeError("something was left of the endpoint that was rescued")
+        raise Faulty("something was left of the endpoint that was rescued")

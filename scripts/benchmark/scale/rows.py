@@ -6,6 +6,10 @@ from typing import Any
 from scripts.measuring.stats import Spread
 
 
+class Faulty(Exception):
+    """What the bench does, or the product did for it, is not right: its figures mean nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A figure.

@@ -17,7 +17,7 @@ from router.settings import RegistrySettings, Settings
 from router.store import scripts
 from scripts.benchmark.scale.crowd import Crowd
 from scripts.benchmark.scale.people import user_of
-from scripts.benchmark.scale.rows import Row
+from scripts.benchmark.scale.rows import Faulty, Row
 from scripts.benchmark.scale.stage import Stage
 from scripts.measuring.stats import Spread, ratios
 
@@ -82,7 +82,7 @@ async def _cell(crowd: Crowd, router: Router, users: Sequence[str]) -> Cell:
     """Send to each of these users; empty the inboxes afterwards.
 
     Raises:
-        RuntimeError: a send was not accepted.
+        Faulty: a send was not accepted.
     """
     waiting = iter(users)
 
@@ -90,7 +90,7 @@ async def _cell(crowd: Crowd, router: Router, users: Sequence[str]) -> Cell:
         for user in waiting:
             result = await router.send(user, DATA, confirm="accepted")
             if result.outcome is not Outcome.ACCEPTED:
-                raise RuntimeError(f"a send to {user} was {result.outcome}")
+                raise Faulty(f"a send to {user} was {result.outcome}")
 
     before = crowd.meter.read()
     store_ns, own_ns = crowd.cpu_ns(), time.process_time_ns()
@@ -117,7 +117,7 @@ async def empty_inboxes(crowd: Crowd) -> None:
         if length
     ]
     if trims and set(await crowd.store.answers(trims)) != {1}:
-        raise RuntimeError("an inbox was read by somebody else")
+        raise Faulty("an inbox was read by somebody else")
 
 
 def _rows(stage: Stage, small: Sequence[Cell], large: Sequence[Cell]) -> list[Row]:

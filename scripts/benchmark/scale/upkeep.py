@@ -7,8 +7,9 @@ import asyncio
 import random
 from collections.abc import Iterator
 
+from router.settings import RegistrySettings
 from scripts.benchmark.scale.crowd import Crowd
-from scripts.benchmark.scale.rows import Row
+from scripts.benchmark.scale.rows import Faulty, Row
 from scripts.benchmark.scale.stage import Stage
 from scripts.measuring.meter import NANOSECONDS
 from scripts.measuring.stats import Spread
@@ -36,10 +37,10 @@ async def measure(stage: Stage) -> list[Row]:
     finally:
         looks.cancel()
         await asyncio.wait([looks])
-    ttl_s = crowd.settings.registry.user_ttl_s
+    ttl_s = RegistrySettings().user_ttl_s
     note = (
         "CPU of the store's process while each user is registered again every "
-        f"{_period_s(crowd):g} s (user_ttl_s = {ttl_s:g}) and {len(crowd.endpoints)} endpoints "
+        f"{_period_s():g} s (user_ttl_s = {ttl_s:g}) and {len(crowd.endpoints)} endpoints "
         "beat and look for dead ones; with all else it does, but not the child that rewrites its "
         "file"
     )
@@ -50,14 +51,14 @@ async def measure(stage: Stage) -> list[Row]:
     return [Row(figure, Spread.of(shares), "%", AIM_PERCENT, size, note)]
 
 
-def _period_s(crowd: Crowd) -> float:
-    return crowd.settings.registry.user_ttl_s / _ROUNDS_PER_TTL
+def _period_s() -> float:
+    return RegistrySettings().user_ttl_s / _ROUNDS_PER_TTL
 
 
 def _turns(crowd: Crowd) -> Iterator[list[int]]:
     """Yield for ever whom the next endpoint refreshes: what is due in a second."""
     count = len(crowd.endpoints)
-    each = max(1, round(crowd.users / count / _period_s(crowd)))
+    each = max(1, round(crowd.users / count / _period_s()))
     while True:
         for first in range(0, crowd.users, each * count):
             for shift in range(count):
@@ -73,7 +74,7 @@ async def _window(crowd: Crowd, turns: Iterator[list[int]], seconds: float) -> t
         The share of a core that took, and the seconds it took.
     """
     loop = asyncio.get_running_loop()
-    due = round(crowd.users * seconds / _period_s(crowd))
+    due = round(crowd.users * seconds / _period_s())
     begin, before = loop.time(), crowd.cpu_ns()
     refreshed = 0
     while refreshed < due:
@@ -81,8 +82,8 @@ async def _window(crowd: Crowd, turns: Iterator[list[int]], seconds: float) -> t
         if early_s > 0:
             await asyncio.sleep(early_s)
         numbers = next(turns)
-        if not await crowd.registry.register([crowd.people.session(number) for number in numbers]):
-            raise RuntimeError("an endpoint of the bench was fenced")
+        if not all(await crowd.registry.refresh([crowd.people.session(n) for n in numbers])):
+            raise Faulty("a route of the bench was lost")
         refreshed += len(numbers)
     await asyncio.sleep(max(0.0, begin + seconds - loop.time()))
     spent_s = (crowd.cpu_ns() - before) / NANOSECONDS

@@ -13,6 +13,7 @@ from router.keys import Keys
 from router.model import EndpointId, OnlineUser, Session, SessionId, UserId
 from router.settings import RegistrySettings
 from router.store.answers import ReplyLost
+from router.store.fields import route_field
 from router.store.registry import Registry
 from router.store.store import Store
 from tests.support.proxy import Fault, Proxy
@@ -263,6 +264,66 @@ NAMES = st.text(
     min_size=1,
     max_size=3,
 ) | st.sampled_from(["a", "ab", "abc", "a~", "b", "ä", "äb", "\U0001f600", "a\U0001f600"])
+
+
+class TestRefreshing:
+    async def test_routes_that_are_there_are_given_their_time_anew(
+        self, registry: Registry, redis: Redis, keys: Keys
+    ) -> None:
+        wanted = [(ALICE, session("s1")), (BOB, session("s2"))]
+        await registry.register(wanted)
+        redis.pexpire(keys.routes(ALICE), 1_000)
+        assert await registry.refresh(wanted) == [True, True]
+        assert ttl_s(redis, keys.routes(ALICE)) > 100
+        assert await registry.sessions(ALICE) == [session("s1")]
+
+    async def test_nobody_is_refreshed_in_no_time(self, registry: Registry) -> None:
+        assert await registry.refresh([]) == []
+
+    async def test_it_says_whose_route_is_lost_and_writes_none(
+        self, registry: Registry, redis: Redis, keys: Keys
+    ) -> None:
+        carol, dave = UserId("carol"), UserId("dave")
+        wanted = [(user, session(f"s-{user}")) for user in (ALICE, BOB, carol, dave)]
+        await registry.register([*wanted, (BOB, session("other", N2))])
+        redis.delete(keys.routes(ALICE), keys.routes(dave))
+        redis.hdel(keys.routes(BOB), route_field(N1, SessionId("s-bob")))
+        redis.set(keys.routes(dave), b"none of ours")
+        assert await registry.refresh(wanted) == [False, False, True, False]
+        assert await registry.sessions(ALICE) == []
+        assert [found.session for found in await registry.sessions(BOB)] == ["other"]
+
+    async def test_an_entry_that_is_not_what_it_should_be_is_to_be_written_again(
+        self, registry: Registry, redis: Redis, keys: Keys
+    ) -> None:
+        await registry.register([(ALICE, session("s1"))])
+        redis.hset(keys.routes(ALICE), route_field(N1, SessionId("s1")), b"somebody else's")
+        assert await registry.refresh([(ALICE, session("s1"))]) == [False]
+
+    async def test_what_lies_in_a_mailbox_is_to_be_asked_for(
+        self, registry: Registry, redis: Redis, keys: Keys
+    ) -> None:
+        await registry.register([(ALICE, session("s1"))])
+        redis.xadd(keys.mail(ALICE), {"message": b"m"})
+        assert await registry.refresh([(ALICE, session("s1"))]) == [False]
+        redis.xtrim(keys.mail(ALICE), 0)
+        assert await registry.refresh([(ALICE, session("s1"))]) == [True]
+
+    async def test_users_are_listed_again(
+        self, registry: Registry, redis: Redis, keys: Keys
+    ) -> None:
+        wanted = [(UserId(f"user-{number:03}"), session(f"s{number}")) for number in range(300)]
+        await registry.register(wanted)
+        redis.delete(keys.users(N1))
+        assert all(await registry.refresh(wanted))
+        assert redis.zcard(keys.users(N1)) == 300
+
+    async def test_nobody_is_well_on_an_endpoint_that_is_fenced(
+        self, registry: Registry, redis: Redis, keys: Keys
+    ) -> None:
+        await registry.register([(ALICE, session("s1"))])
+        redis.delete(keys.open(N1))
+        assert await registry.refresh([(ALICE, session("s1"))]) == [False]
 
 
 class TestPages:
