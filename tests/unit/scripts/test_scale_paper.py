@@ -1,19 +1,23 @@
 """From measured constants to the tables of docs/scaling.md."""
 
+from pathlib import Path
+from typing import Final
+
 import pytest
 
-from scripts.benchmark.scale.paper import (
+from scripts.benchmark.scale.paper import filled, newest, tables
+from scripts.benchmark.scale.reckoning import (
     Constants,
     Pair,
     Size,
     broadcast,
     constants,
     routed,
-    tables,
     upkeep,
 )
 
-FOUND = Constants(
+DOCS: Final = Path(__file__).resolve().parents[3] / "docs"
+FOUND: Final = Constants(
     sessions=10_000,
     session_kib=10.0,
     user_bytes=200.0,
@@ -27,7 +31,7 @@ FOUND = Constants(
     routed_bytes=Pair(400.0, 900.0),
     copy_bytes=200.0,
 )
-MILLION = Size(1_000_000, 0.6)  # 10,000 messages a second
+MILLION: Final = Size(1_000_000, 0.6)  # 10,000 messages a second
 
 
 def test_a_routed_message_costs_two_nodes_and_the_store_whatever_their_number() -> None:
@@ -93,7 +97,18 @@ def test_what_was_not_measured_is_named() -> None:
 
 
 def test_the_tables_have_a_row_for_each_cluster_and_kind() -> None:
-    text = tables(FOUND)
+    found = tables(FOUND)
+    text = found["sizes"]
     assert text.count("| routed |") == text.count("| broadcast |") == 6
     assert "| 1,000,000 | 1 | 16,667 | 100 | routed | 0.83 - 6.7 % |" in text
-    assert "| 100,000,000 | 10,000 | 20.0 GB |" in text
+    assert "| 100,000,000 | 10,000 | 20.0 GB |" in found["upkeep"]
+
+
+def test_the_page_has_what_is_reckoned_from_the_results_beside_it() -> None:
+    page = (DOCS / "scaling.md").read_text(encoding="utf-8")
+    assert filled(page, tables(newest(DOCS / "figures"))) == page
+
+
+def test_a_page_without_a_place_for_a_table_is_refused() -> None:
+    with pytest.raises(LookupError, match="0 places for upkeep"):
+        filled("", {"upkeep": "| |"})
