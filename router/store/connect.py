@@ -93,6 +93,15 @@ class Connector:
         """
         return self
 
+    def watch(self, moved: Callable[[str], None]) -> None:
+        """Call `moved` again and again with the address that a connection must lead to.
+
+        Only where nobody who is connected would be told that it is another one by now: not here.
+        """
+
+    async def unwatch(self, moved: Callable[[str], None]) -> None:
+        """Undo `watch`."""
+
     async def turn(self) -> None:
         """Wait until this process may connect once more. Cancel-safe: the turn is used up."""
         await asyncio.sleep(self._pace.wait_s(asyncio.get_running_loop().time()))
@@ -140,17 +149,23 @@ class Connector:
             Unavailable: as `connect`, or no answer in `reply_timeout_s`.
             StoreRefused: as `connect`, or an error reply.
         """
-        connection = cast(Any, await self.dial(url))
+        connection = await self.dial(url)
+        try:
+            return await self.query_on(connection, url, *command)
+        finally:
+            await cast(Any, connection).disconnect(nowait=True)
+
+    async def query_on(self, connection: AbstractConnection, url: str, *command: str) -> Any:
+        """Return what the server at `url` answers on a connection to it; raises as `query`."""
+        untyped = cast(Any, connection)
         try:
             async with asyncio.timeout(self.reply_timeout_s):
-                await connection.send_command(*command)
-                return await connection.read_response()
+                await untyped.send_command(*command)
+                return await untyped.read_response()
         except ResponseError as exc:
             raise StoreRefused(str(exc)) from exc
         except (RedisError, OSError) as exc:
             raise Unavailable(printable_address(url), _reason(exc)) from exc
-        finally:
-            await connection.disconnect(nowait=True)
 
     def _pool(self, url: str) -> ConnectionPool:
         """Return what makes connections to `url` with our options; it keeps none."""

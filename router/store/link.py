@@ -14,6 +14,7 @@ from router.store import scripts
 from router.store.answers import ReplyLost
 from router.store.connect import Connector, translate
 from router.store.resp import NO_REPLY, pack
+from router.store.urls import join_address
 from router.store.wire import Done, Wire
 
 _FIRST_PAUSE_S: Final = 0.5
@@ -24,6 +25,12 @@ _log = structlog.get_logger()
 
 def _ignore(*_: object) -> None:
     """Do nothing: the owner has no interest in this event."""
+
+
+def _address_of(connection: Any) -> str:
+    """Return where a connection leads, `host:port`; "" for a unix socket."""
+    host = getattr(connection, "host", "")
+    return join_address(host, connection.port) if host else ""
 
 
 class Link:
@@ -63,6 +70,7 @@ class Link:
         self._lost = asyncio.Event()
         self._keeper = connector.services.add(f"link {name}", self._keep)
         self._reason = "not connected yet"
+        self._there = ""
         self._pause_s = _FIRST_PAUSE_S
         self._up_at = 0.0
 
@@ -94,9 +102,11 @@ class Link:
         """
         await self._connect()
         self._keeper.start()
+        self._connector.watch(self._must_be_at)
 
     async def close(self) -> None:
         """Close the connection; what still waits for replies is told that they are lost."""
+        await self._connector.unwatch(self._must_be_at)
         await self._keeper.stop()
         if self._wire is not None:
             await self._end(self._wire, "closed by us", last_words=True)
@@ -149,6 +159,10 @@ class Link:
             self._leaving = wire
             asyncio.get_running_loop().call_later(_LAST_REPLIES_S, self._leave, wire, reason)
 
+    def _must_be_at(self, address: str) -> None:
+        if self._wire is not None and self._there != address:
+            self.leave(f"{address} is the master by now")
+
     def _leave(self, wire: Wire, reason: str) -> None:
         if wire is self._wire:
             self.abort(reason)
@@ -178,6 +192,7 @@ class Link:
 
     async def _connect(self) -> None:
         connection = await self._connector.connect()
+        self._there = _address_of(connection)
         self._lost.clear()
         counts = self._connector.counts
         wire = Wire(connection, self._on_push, self._went, self._reply_timeout_s, counts)

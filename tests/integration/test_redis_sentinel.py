@@ -9,6 +9,7 @@ import pytest
 
 from router.aio import Router
 from router.errors import StoreRefused, Unavailable
+from router.model import Outcome
 from scripts.measuring.sentinels import NAME, Sentinels
 from tests.support.cluster import Cluster, fast_settings
 from tests.support.traffic import Traffic
@@ -61,6 +62,33 @@ async def test_a_replica_takes_over_in_order_under_traffic(
         await traffic.some()
         await traffic.finish()
         await traffic.balance()
+
+
+async def test_after_a_failover_in_order_nobody_stays_with_the_old_master(
+    well: Sentinels, cluster: Cluster
+) -> None:
+    """It takes writes, all of which it loses, until a Sentinel makes it a replica."""
+
+    def clients() -> list[str]:
+        with old.client() as client:
+            found: Any = client.client_list(_type="normal")
+        return [one["name"] for one in found if one["name"].startswith("switchboard-")]
+
+    async with cluster.router() as router:
+        assert (await router.send("nobody", 1)).outcome is Outcome.OFFLINE
+        old = well.master()
+        assert clients()
+        await asyncio.to_thread(well.fail_over)
+        await eventually(lambda: not clients(), 20.0, "everybody leaves the old master")
+        assert old.ask("ROLE")[0] == b"master"
+        await eventually(lambda: router_reaches(router), 20.0, "the new one is found")
+
+
+async def router_reaches(router: Router) -> bool:
+    try:
+        return (await router.send("nobody", 2)).outcome is Outcome.OFFLINE
+    except Unavailable:
+        return False
 
 
 async def test_the_master_is_killed_under_traffic_and_nothing_that_was_promised_is_lost(
