@@ -25,6 +25,7 @@ _GRACE_NS = SECOND
 # With the SDK the ledger is written by the application, which reads a message after the WebSocket
 # stack that has proved its receipt.
 _APPLICATION_NS = 5 * SECOND
+_MS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +152,17 @@ def _owed(book: Book, message: Message) -> Iterator[tuple[str, str]]:
 
 
 def false_resumed(book: Book) -> Iterator[str]:
-    """Within the mailbox's limits a device that says where to go on can go on there."""
+    """Within the mailbox's limits a device that says where to go on can go on there.
+
+    Unless the message it names may have been lost with a master.
+    """
+    outages = Outages(book)
     for session in book.sessions.values():
         opened = session.opened
-        if opened.since and not opened.resumed and not _overtaken(book, session):
+        if not opened.since or opened.resumed or _overtaken(book, session):
+            continue
+        stored_at = position(opened.since)[0] * _MS - book.run.wall_ns
+        if not outages.unsafe(stored_at, stored_at):
             yield f"{opened.user}/{opened.device} could not go on (session {opened.session})"
 
 

@@ -312,6 +312,16 @@ class TestMastersThatWereReplaced:
         ledger.read(ledger.send(outcome="unknown", durable=True), offset="5-0")
         assert ledger.broken() == {"lost"}
 
+    @pytest.mark.parametrize(
+        ("stored_s", "broken"), [(7, {"false resumed"}), (9.5, set()), (21, {"false resumed"})]
+    )
+    def test_a_device_cannot_go_on_behind_what_was_lost_and_only_there(
+        self, ledger: Ledger, stored_s: float, broken: set[str]
+    ) -> None:
+        self.replace(ledger)
+        ledger.open(ALICE, 22, "phone", since=f"{stored_s * 1000:.0f}-0", resumed=False)
+        assert ledger.broken() == broken
+
     def test_nobody_is_called_offline_for_it(self, ledger: Ledger) -> None:
         self.replace(ledger)
         ledger.send(outcome="offline")
