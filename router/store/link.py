@@ -14,8 +14,8 @@ from router.store import scripts
 from router.store.answers import ReplyLost
 from router.store.connect import Connector, translate
 from router.store.resp import NO_REPLY, pack
-from router.store.urls import join_address
 from router.store.wire import Done, Wire
+from router.urls import join_address
 
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 5.0

@@ -183,9 +183,9 @@ class Delivery:
         devices have it, so whatever one of them has proved, its fate is unknown.
         """
         word = self._word()
-        if not self.thin or word not in _HAS_IT:
+        if not self.thin or word not in _PROMISES:
             return word
-        self.reason = self.thin if word is Outcome.ACCEPTED else f"a client has it; {self.thin}"
+        self.reason = f"a client has it; {self.thin}" if word in _PROVES else self.thin
         return Outcome.UNKNOWN
 
     def _word(self) -> Outcome | None:
@@ -218,12 +218,7 @@ class Delivery:
         if heard is Outcome.BUSY:
             self.reason = f"{self.reason}; the message is stored and will be read from the mailbox"
             return Outcome.UNKNOWN
-        if heard not in (Outcome.OFFLINE, Outcome.DROPPED):
-            return heard
-        if self.thin:
-            self.reason = self.thin
-            return Outcome.UNKNOWN
-        return Outcome.QUEUED
+        return Outcome.QUEUED if heard in (Outcome.OFFLINE, Outcome.DROPPED) else heard
 
 
 # The level of confirmation that a word of proof is worth.
@@ -240,7 +235,7 @@ _WEIGHT = {
     Outcome.EXPIRED: 2,
     Outcome.OFFLINE: 1,
 }
-_HAS_IT = (Outcome.ACCEPTED, *_PROVES)
+_PROMISES = (Outcome.ACCEPTED, Outcome.QUEUED, *_PROVES)
 _NOBODY = (Outcome.OFFLINE, Outcome.DROPPED, Outcome.BUSY, Outcome.EXPIRED)
 # Words of a copy that a live node of the user may not have; `accepted` says that all have it.
 _NOT_EVERYWHERE = (Outcome.BUSY, Outcome.UNKNOWN)

@@ -4,8 +4,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from redis.crc import key_slot
 
@@ -16,6 +15,7 @@ from scripts.measuring.store_servers import (
     START_S,
     Secrets,
     Server,
+    Together,
     data_config,
     product_url,
     until,
@@ -26,7 +26,7 @@ _KEYS_AT_ONCE: Final = 100
 _MIGRATE_MS: Final = 5_000
 
 
-class RedisCluster:
+class RedisCluster(Together):
     """Masters, each with the same number of replicas; use it as a context manager.
 
     Args:
@@ -83,22 +83,6 @@ class RedisCluster:
     def pids(self) -> list[int]:
         """Return the process ids of all servers that run."""
         return [server.pid for server in self.servers if server.running]
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Start all servers and make them one Cluster; return when every slot is served.

@@ -2,8 +2,7 @@
 
 import secrets
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from router.store.binary import find_binary
 from router.store.rights import USER
@@ -13,6 +12,7 @@ from scripts.measuring.store_servers import (
     Secrets,
     Server,
     ServersFailed,
+    Together,
     data_config,
     until,
 )
@@ -20,7 +20,7 @@ from scripts.measuring.store_servers import (
 NAME: Final = "switchboard"
 
 
-class Sentinels:
+class Sentinels(Together):
     """One master, replicas, and Sentinels; use it as a context manager.
 
     Args:
@@ -73,22 +73,6 @@ class Sentinels:
     def admin_url(self) -> str:
         """Return the address of the present master, for a user who may do everything."""
         return f"redis://:{self.secrets.admin}@{self.master().address}"
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Start everything; return when every Sentinel knows the replicas and the others.

@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -40,6 +42,38 @@ class Secrets:
 
     admin: str
     product: str
+
+
+class Together(ABC):
+    """Several servers that are one store; use it as a context manager."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start all; return when they have come together.
+
+        Raises:
+            ServersFailed: they do not.
+        """
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End all. Idempotent."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
 
 
 def until(holds: Callable[[], bool], what: str, within_s: float = START_S) -> None:
