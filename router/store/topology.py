@@ -20,8 +20,9 @@ from router.urls import at_server, each_server, join_address, printable_address
 SLOTS: Final = 16_384
 # At least so far apart are two questions; a migration moves slot after slot.
 _AT_MOST_EVERY_S: Final = 0.1
-# As often somebody is asked while a master cannot be reached: its replica may have its place.
-_AGAIN_S: Final = 0.5
+# As often somebody is asked while a master cannot be reached: its replica may have its place. Each
+# question is a connection, and a thousand processes ask.
+_AGAIN_S: Final = 1.0
 _log = structlog.get_logger()
 
 
