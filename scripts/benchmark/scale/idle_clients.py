@@ -10,6 +10,7 @@ import itertools
 import random
 import resource
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final, cast
 
@@ -33,12 +34,13 @@ class Crowd:
         welcomed: how many have a session now.
         dialled: how many connections were tried so far.
         refused: how many handshakes were answered otherwise.
-        lost: how many connections have ended.
+        lost: how many sessions have ended, by close code.
         given_up: how many will not come back.
     """
 
     def __init__(self) -> None:
-        self.welcomed = self.dialled = self.refused = self.lost = self.given_up = 0
+        self.welcomed = self.dialled = self.refused = self.given_up = 0
+        self.lost: Counter[int] = Counter()
         self.all_there = asyncio.Event()
         self.gate = asyncio.Semaphore(1)
         self.ports: Iterator[int] = iter(())
@@ -94,14 +96,15 @@ class Crowd:
         if self.welcomed == self._size:
             self.all_there.set()
 
-    def went(self) -> None:
+    def went(self, code: int) -> None:
         """One that was welcomed is lost."""
         self.welcomed -= 1
-        self.lost += 1
+        self.lost[code] += 1
         self.all_there.clear()
 
     def _counts(self) -> Request:
-        return {name: getattr(self, name) for name in ("dialled", "refused", "lost", "given_up")}
+        names = ("dialled", "refused", "lost", "given_up")
+        return {name: getattr(self, name) for name in names}
 
 
 class Idle(asyncio.Protocol):
@@ -167,6 +170,7 @@ class Idle(asyncio.Protocol):
             if opcode == websocket.PING:
                 self._transport.write(websocket.pong(payload))
             elif opcode == websocket.CLOSE:
+                self._ending = Ending(int.from_bytes(payload[:2], "big") or LOST, "")
                 self._transport.close()
             elif self._began is None and b'"welcome"' in payload:
                 self._welcomed()
@@ -188,7 +192,7 @@ class Idle(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         if self._began is not None:
-            self._crowd.went()
+            self._crowd.went(ending.code)
             held_s = loop.time() - self._began
             ending = Ending(ending.code, "", ending.after_s, welcomed=True, held_s=held_s)
         self._reset()
