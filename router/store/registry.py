@@ -72,29 +72,32 @@ class Registry:
         return Registered(all(replies[: len(listings)]), newest)
 
     async def refresh(self, sessions: Sequence[tuple[UserId, Session]]) -> list[bool]:
-        """Give the routes of sessions of one endpoint their time anew; one round trip.
-
-        Their users are listed again. Plain commands cost the store half of what a script does.
+        """Give the routes of sessions of one endpoint their time anew; at half the cost of scripts.
 
         Returns:
-            For each session whether all is well. If not, it must be registered once more: its route
-            is lost, its endpoint fenced, or something in the mailbox, and registering tells what.
+            For each session whether all is well; if not, it must be registered once more. So must
+            one whose user's mailbox holds something: registering tells how far it goes.
 
         Raises:
             Unavailable, StoreRefused: the store is away or refuses; perhaps refreshed.
         """
         if not sessions:
             return []
-        listings = self._pack_index(sessions)
-        looks = [each for session in sessions for each in self._pack_refresh(*session)]
-        replies = await self._store.readings([*listings, *looks])
-        if not all(replies[: len(listings)]):
+        endpoint = sessions[0][1].endpoint
+        users = [user for user, _ in sessions]
+        opened, scores, *found = await self._store.readings(
+            [
+                keyed("EXISTS", self._keys.open(endpoint)),
+                keyed("ZMSCORE", self._keys.users(endpoint), *users),
+                *(each for session in sessions for each in self._pack_refresh(*session)),
+            ]
+        )
+        if opened != 1 or scores is None:
             return [False] * len(sessions)
-        found = replies[len(listings) :]
         return [
-            alive == 1 and entry == route_entry(session) and not mail
-            for (_, session), alive, entry, mail in zip(
-                sessions, found[::_LOOKS], found[1::_LOOKS], found[2::_LOOKS], strict=True
+            score == 0 and alive == 1 and entry == route_entry(session) and not mail
+            for (_, session), score, alive, entry, mail in zip(
+                sessions, scores, found[::_LOOKS], found[1::_LOOKS], found[2::_LOOKS], strict=True
             )
         ]
 

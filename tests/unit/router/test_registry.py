@@ -309,14 +309,17 @@ class TestRefreshing:
         redis.xtrim(keys.mail(ALICE), 0)
         assert await registry.refresh([(ALICE, session("s1"))]) == [True]
 
-    async def test_users_are_listed_again(
+    async def test_it_says_who_is_not_listed(
         self, registry: Registry, redis: Redis, keys: Keys
     ) -> None:
-        wanted = [(UserId(f"user-{number:03}"), session(f"s{number}")) for number in range(300)]
+        wanted = [(ALICE, session("s1")), (BOB, session("s2"))]
         await registry.register(wanted)
+        redis.zrem(keys.users(N1), "alice")
+        assert await registry.refresh(wanted) == [False, True]
         redis.delete(keys.users(N1))
-        assert all(await registry.refresh(wanted))
-        assert redis.zcard(keys.users(N1)) == 300
+        assert await registry.refresh(wanted) == [False, False]
+        redis.set(keys.users(N1), b"none of ours")
+        assert await registry.refresh(wanted) == [False, False]
 
     async def test_nobody_is_well_on_an_endpoint_that_is_fenced(
         self, registry: Registry, redis: Redis, keys: Keys
