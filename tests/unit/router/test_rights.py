@@ -49,6 +49,8 @@ def called(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             name = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
+            if getattr(getattr(node.func, "value", None), "id", None) == "struct":
+                continue  # it packs something else
             words = [a.value if isinstance(a, ast.Constant) else None for a in node.args]
             words = words[name in OF_ONE_SERVER :]  # the first one says which
             command = named(words) if name in SENDING else None
