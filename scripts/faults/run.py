@@ -27,6 +27,7 @@ Progress = Callable[[str, int], None]
 _CONNECT_S = 60.0
 _MEND_S = 60.0
 _LOOK_S = 0.25
+_QUIET_S = 2.0  # several times as long as a ledger keeps what is not written yet
 _TOKEN_S = TOKEN_TTL_MS / 1000
 
 
@@ -198,9 +199,19 @@ class Stage:
         token_s = max(0.0, self.hurting.rescuer_killed_at + _TOKEN_S - loop.time())
         rest_s, extra_s = options.rest_s + token_s, _TOKEN_S + 4 * options.lease_s
         final = await self.looking.final(pids, devices, rest_s, extra_s)
+        await self._quiet()
         for child in (*receivers, self.sender):
             await child.ask("end")
         return final
+
+    async def _quiet(self) -> None:
+        """Wait until nobody has read anything for a while: mailboxes are replayed by then."""
+        files = [file for file in self.folder.glob("*.jsonl") if file.name != RUNNER_FILE]
+        async with asyncio.timeout(_MEND_S):
+            before = -1
+            while (size := sum(file.stat().st_size for file in files)) != before:
+                before = size
+                await asyncio.sleep(_QUIET_S)
 
     async def _answered(self) -> None:
         async with asyncio.timeout(_MEND_S):
