@@ -15,6 +15,18 @@ from scripts.measuring.store_servers import HOST
 _TIMEOUT_S = 5.0
 
 
+class _Followed(Redis):
+    """A client of the master that Sentinels name; it closes its clients of them, too."""
+
+    watching: Any
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        """Disconnect from all of them."""
+        await super().aclose(close_connection_pool)
+        for sentinel in self.watching.sentinels:
+            await sentinel.aclose()
+
+
 def reader(url: str) -> Any:
     """Return a client of a single server."""
     return Redis.from_url(url, **_options())
@@ -32,7 +44,10 @@ def reader_of(servers: Servers) -> Any:
         [(HOST, server.port) for server in servers.sentinels],
         sentinel_kwargs={"socket_timeout": _TIMEOUT_S},
     )
-    found: Any = watching.master_for(sentinels.NAME, password=servers.secrets.admin, **_options())
+    found: Any = watching.master_for(
+        sentinels.NAME, redis_class=_Followed, password=servers.secrets.admin, **_options()
+    )
+    found.watching = watching
     return found
 
 

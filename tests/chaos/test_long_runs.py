@@ -12,9 +12,9 @@ from scripts.faults.balance import balance, rescue_seconds
 from scripts.faults.book import Book
 from scripts.faults.ledger import LOGS
 from scripts.faults.logs import read_logs
-from scripts.faults.options import Options
+from scripts.faults.options import CLUSTER, SENTINEL, Options
 from scripts.faults.run import run
-from scripts.faults.steps import CLIENTS, STORE, Step
+from scripts.faults.steps import BEHIND, CLIENTS, STORE, Step
 from scripts.measuring.store import Stores
 from tests.chaos.test_short_run import RUN
 from tests.chaos.test_short_run import run as command
@@ -92,3 +92,21 @@ async def test_what_queued_promised_outlives_a_power_cut(tmp_path: Path) -> None
     queued = [m for m in book.messages.values() if m.word == "queued"]
     assert len(queued) > 100
     assert all(m.got for m in queued)
+
+
+@pytest.mark.parametrize("store", [CLUSTER, SENTINEL])
+async def test_what_was_promised_outlives_a_master_whose_replica_was_behind(
+    tmp_path: Path, store: str
+) -> None:
+    """Half of the devices are away, so that what one device has, another one has yet to get."""
+    options = Options(
+        seconds=20, nodes=3, users=100, rate=150, faults=(), durable=1.0, quick=True, store=store
+    )
+    plan = [
+        Step(2, "move", CLIENTS, "go", 0, 0.5),
+        Step(3, "master-kill", STORE, BEHIND, 0.3, 0),
+    ]
+    book = await play(tmp_path, options, plan)
+    reasons = [m.told[0].reason for m in book.messages.values() if m.word == "unknown"]
+    assert any("0 of 1 replicas have it" in reason for reason in reasons)
+    assert sum(m.word == "queued" for m in book.messages.values()) > 100
