@@ -81,12 +81,6 @@ def test_every_mode_is_told() -> None:
     assert ["routed", *told] == list(modes)
 
 
-def test_what_is_told_for_later_is_not_there_yet() -> None:
-    later = PROTOCOL.section("What later versions will add")
-    for key in re.findall(r"`sb:\{\w+\}:(\w+)", later):
-        assert f":{key}" not in SOURCES, f"{key} is there by now: tell of it above"
-
-
 def test_every_script_is_told_with_its_keys() -> None:
     table = PROTOCOL.table("script", "keys", "does")
     told = {code_in(row[0])[0]: row[1].split(", ") for row in table.rows}
