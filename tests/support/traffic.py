@@ -62,11 +62,13 @@ class Traffic:
             await client.close()
 
     async def all_online(self) -> bool:
-        """Say whether every user is in the registry."""
+        """Say whether every user is in the registry; an AssertionError names those who are not."""
         try:
-            return len(await self._router.locate(self.users)) == len(self.users)
-        except SwitchboardError:
-            return False
+            missing = set(self.users) - set(await self._router.locate(self.users))
+        except SwitchboardError as exc:
+            raise AssertionError(f"nobody can say: {exc}") from exc
+        assert not missing, f"not there: {sorted(missing)}"
+        return True
 
     async def _read(self, user: str, client: Client) -> None:
         async for message in client:

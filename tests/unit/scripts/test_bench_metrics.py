@@ -53,7 +53,8 @@ async def test_a_page_without_metrics_spoils_the_run() -> None:
 
 
 def test_metrics_are_measured_only_when_asked_for() -> None:
-    assert {"metered", "unmetered"} == MODES.keys() - {mode.name for mode in STANDARD}
+    asked_for = MODES.keys() - {mode.name for mode in STANDARD}
+    assert asked_for == {"metered", "unmetered", "cluster-accepted", "cluster-delivered"}
     pair = Options(modes=(MODES["unmetered"], MODES["metered"]))
     assert pair.clusters == ("unmetered", "metered")
     assert pair.estimate_seconds() > 0
