@@ -120,6 +120,7 @@ async def test_a_client_that_does_not_read_is_found_out(secure: Cluster, ca: Aut
     node = secure.nodes[0]
     async with secure.router() as router, client(node.address, ca, "deaf", max_queue=1) as deaf:
         deaf.transport.pause_reading()
+        stream: Any = next(iter(node.hub))._socket._stream
         outcomes = set()
         for _ in range(400):
             result = await router.send("deaf", "x" * 60_000, confirm="written", timeout=5.0)
@@ -128,6 +129,8 @@ async def test_a_client_that_does_not_read_is_found_out(secure: Cluster, ca: Aut
                 break
         assert len(node.hub) == 0, outcomes
         deaf.transport.abort()
+        # What waits is written, or given up, before the node's loop ends.
+        await eventually(stream._stream.closed, what="the connection is closed")
 
 
 async def test_a_client_that_speaks_no_tls_disturbs_nobody(secure: Cluster, ca: Authority) -> None:
