@@ -45,10 +45,18 @@ class TestHAProxy(Choosing, Passing):
     async def test_the_log_says_how_many_nodes_more_were_tried(
         self, cluster: Cluster, balancer: Balancer
     ) -> None:
+        async def comes_to_the_first() -> bool:
+            client = await join(balancer, "alice")
+            await client.close()
+            return client.node == "n1"
+
         async def tried_one_more() -> bool:
+            await eventually(comes_to_the_first)  # its health check has found it well again
             cluster.nodes[0].drain.begun = True  # until the next health check nobody knows
-            await (await join(balancer, "alice")).close()
+            crowd = [await join(balancer, f"u{number}") for number in range(NODES)]
             cluster.nodes[0].drain.begun = False
+            for client in crowd:
+                await client.close()
             return re.search(r"GET /ws 101 node=n[234] tries_more=\+1 ", balancer.said) is not None
 
-        await eventually(tried_one_more)
+        await eventually(tried_one_more, 60.0)
