@@ -8,6 +8,7 @@ leaves the server when it becomes one.
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
+from weakref import WeakSet
 
 from tornado.http1connection import HTTP1ConnectionParameters
 from tornado.httpserver import HTTPServer
@@ -19,7 +20,7 @@ from tornado.httputil import (
     RequestStartLine,
     ResponseStartLine,
 )
-from tornado.iostream import IOStream, UnsatisfiableReadError
+from tornado.iostream import IOStream, SSLIOStream, UnsatisfiableReadError
 
 from node.admission import network_of
 from node.pace import Limits
@@ -60,9 +61,12 @@ class BoundedServer(HTTPServer):
         # Both in the order in which they began: to wait for a request, and to be in one.
         self._waiting: dict[Any, float] = {}
         self._busy: dict[Any, float] = {}
+        self._secure: WeakSet[SSLIOStream] = WeakSet()
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
         """See `TCPServer.handle_stream`; a connection too many is closed."""
+        if isinstance(stream, SSLIOStream):
+            self._secure.add(stream)
         network = network_of(address[0]) if address else ""
         bounded = bool(network) and self._bounds_address(address[0])
         limits = self._limits.now
@@ -86,6 +90,16 @@ class BoundedServer(HTTPServer):
         if bounded:
             self._of_network[network] += 1
         super().handle_stream(stream, address)
+
+    async def close_all_connections(self) -> None:
+        """See `HTTPServer.close_all_connections`; what still lingers over TLS ends, too.
+
+        The loop knows a plain connection and closes it when it ends itself. Of one over TLS only
+        its stream knows: whoever is gone without a word, or reads nothing, would leave it open.
+        """
+        await super().close_all_connections()
+        for stream in list(self._secure):
+            stream.close()
 
     def _make_room(self, now: float) -> bool:
         """Close a connection for another; return whether there was one that may be closed."""
