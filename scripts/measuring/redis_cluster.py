@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from scripts.measuring.store_servers import (
     START_S,
     Secrets,
     Server,
+    ServersFailed,
     Together,
     data_config,
     product_url,
@@ -24,6 +25,8 @@ from scripts.measuring.store_servers import (
 _SLOTS: Final = 16_384
 _KEYS_AT_ONCE: Final = 100
 _MIGRATE_MS: Final = 5_000
+_MEETINGS: Final = 4
+_MEETING_S: Final = 8.0
 
 
 class RedisCluster(Together):
@@ -99,13 +102,23 @@ class RedisCluster(Together):
             last = min(first + share, _SLOTS) - 1
             master.ask("CLUSTER", "ADDSLOTSRANGE", first, last)
             master.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-        for other in self.servers[1:]:
-            bus = int(other.ask("CONFIG", "GET", "cluster-port")[b"cluster-port"])
-            self.servers[0].ask("CLUSTER", "MEET", HOST, other.port, bus)
-        until(lambda: all(len(_nodes(s)) == len(self.servers) for s in self.servers), "all meet")
+        self._meet()
         for number, replica in enumerate(replicas):
             replica.ask("CLUSTER", "REPLICATE", self.id_of(masters[number % self._masters]))
         self.settle()
+
+    def _meet(self) -> None:
+        """Have all servers know each other; nobody repeats a handshake that is lost."""
+        for tries_left in reversed(range(_MEETINGS)):
+            for other in self.servers[1:]:
+                bus = int(other.ask("CONFIG", "GET", "cluster-port")[b"cluster-port"])
+                self.servers[0].ask("CLUSTER", "MEET", HOST, other.port, bus)
+            with suppress(ServersFailed) if tries_left else nullcontext():
+                until(self._all_meet, "all meet", _MEETING_S)
+                return
+
+    def _all_meet(self) -> bool:
+        return all(len(_nodes(server)) == len(self.servers) for server in self.servers)
 
     def stop(self) -> None:
         """End all servers. Idempotent."""
