@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from router.orphans import death_signal
+from scripts.measuring.ports import free_port_range
 
 SWITCHBOARD: Final = str(Path(sys.executable).with_name("switchboard"))
 WAIT_S: Final = 15.0
@@ -212,21 +212,13 @@ STEPS: Final[Sequence[tuple[str, Callable[[Scene], Awaitable[None]]]]] = (
 )
 
 
-def two_free_ports() -> int:
-    while True:
-        with socket.create_server(("127.0.0.1", 0)) as first:
-            port = int(first.getsockname()[1])
-            with suppress(OSError, OverflowError), socket.create_server(("127.0.0.1", port + 1)):
-                return port
-
-
 @asynccontextmanager
 async def cluster(folder: Path) -> AsyncIterator[Any]:
     """Run `switchboard up` in `folder`; yield the document it prints when it is ready."""
     settings = {k: v for k, v in os.environ.items() if not k.startswith("SWITCHBOARD_")}
     with (folder / LOG).open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *(SWITCHBOARD, "up", "--json", "--nodes", "2", "--port", str(two_free_ports())),
+            *(SWITCHBOARD, "up", "--json", "--nodes", "2", "--port", str(free_port_range(2))),
             cwd=folder,
             env=settings,
             stdout=asyncio.subprocess.PIPE,

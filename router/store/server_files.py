@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import random
 import re
 import shutil
 import socket
@@ -25,6 +26,8 @@ _MAX_SOCKET_BYTES: Final = 100  # sockaddr_un: 108 on Linux, 104 on macOS, the c
 # else puts there must not fill our memory when it is read.
 _MAX_VALUE_BYTES: Final = 32 * 1024 * 1024
 _MAX_LOG_BYTES: Final = 1024 * 1024
+_PORTS: Final = range(10_000, 32_768)  # above, Linux gives them to clients; macOS begins higher
+_PORT_LOOKS: Final = 16
 # "81:M 26 Jul 2025 12:13:14.123 # Bad file format": Redis marks what went wrong with a hash sign.
 _LOG_LINE: Final = re.compile(r"^\d+:[A-Z] .*?\d\.\d{3} ([.\-*#]) (.*)$")
 
@@ -149,8 +152,13 @@ def remove_socket(path: str) -> None:
 
 
 def free_port(wanted: int) -> int:
-    """Return `wanted` if nobody listens there, else a port that is free now; 0 wants any."""
-    for port in (wanted, 0):
+    """Return `wanted` if nobody listens there, else a port that is free now; 0 wants any.
+
+    It lies below the ports that the system gives to clients, as long as there is one: while the
+    server is down for a moment, any connection of this machine could be given such a one.
+    """
+    first = [wanted] if wanted else []
+    for port in (*first, *random.sample(_PORTS, _PORT_LOOKS), 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -12,6 +12,8 @@ from enum import Enum, auto
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
+from scripts.measuring.ports import free_port_range
+
 _CHUNK: Final = 65_536
 _PUSH: Final = ord(">")
 _BULK: Final = frozenset(b"$=!")
@@ -98,7 +100,7 @@ class Proxy:
         self._refusals: list[_Refusal] = []
         self._budget: dict[Way, int] = {}
         self._gates = {way: asyncio.Event() for way in Way}
-        self._port = 0
+        self._port = free_port_range(1)
         self.delay_s = 0.0
         self.connections = 0
         self.heal()
@@ -201,7 +203,6 @@ class Proxy:
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._server is None:  # it was on its way in when the door was closed

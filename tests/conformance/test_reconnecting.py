@@ -1,19 +1,17 @@
 """Every SDK: what it does when a connection ends, or is not there at all."""
 
 import itertools
-import socket
 
 import pytest
 
+from scripts.measuring.ports import free_port_range
 from tests.conformance.drivers import Driver
 from tests.conformance.scripted import ScriptedServer
 
 
 def dead_url() -> str:
     """Return an address at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    return f"ws://127.0.0.1:{port}/ws"
+    return f"ws://127.0.0.1:{free_port_range(1)}/ws"
 
 
 async def test_a_connection_that_is_cut_is_made_again(

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_every_step_of_the_scene_holds() -> None:
     played = subprocess.run(
-        [sys.executable, "scripts/demo_scene.py"],
+        [sys.executable, "-m", "scripts.demo_scene"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -4,6 +4,7 @@ import asyncio
 from types import TracebackType
 from typing import Any, Self
 
+from scripts.measuring.ports import free_port_range
 from tests.support.tokens import jwks
 
 
@@ -23,7 +24,7 @@ class KeyServer:
         self.silent = False
         self.asked = 0
         self._server: asyncio.Server | None = None
-        self._port = 0
+        self._port = free_port_range(1)
 
     async def __aenter__(self) -> Self:
         await self.come_back()
@@ -52,7 +53,6 @@ class KeyServer:
     async def come_back(self) -> None:
         """Take connections, again."""
         self._server = await asyncio.start_server(self._answer, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.asked += 1

@@ -13,6 +13,7 @@ from node.serve import serve
 from router.errors import InvalidUser, ServerFailed, Unavailable
 from router.model import Outcome, UserId
 from router.store.embedded import EmbeddedServer
+from scripts.measuring.ports import free_port_range
 from tests.support.clients import Client, RawClient
 from tests.support.cluster import Cluster, fast_settings
 from tests.support.logs import Logs
@@ -78,8 +79,7 @@ async def test_without_a_store_a_node_does_not_start_and_leaves_nothing_running(
 
 
 async def test_one_that_serves_gives_its_port_back_when_there_is_no_store(prefix: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port_range(1)
     with pytest.raises(Unavailable):
         await serve(fast_settings(prefix, node={"port": port}), "unix:///nowhere")
     socket.create_server(("127.0.0.1", port)).close()

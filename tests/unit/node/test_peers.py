@@ -13,6 +13,7 @@ from node.peers import Peers, better_there, readiness, url_of
 from router.model import EndpointId
 from router.settings import TlsSettings
 from router.store.embedded import EmbeddedServer
+from scripts.measuring.ports import free_port_range
 from tests.support.cluster import Cluster, endpoint_of
 from tests.support.logs import Logs
 from tests.support.serving import serving
@@ -34,9 +35,7 @@ async def test_a_node_is_asked_whether_it_takes_sessions(status: int, expected: 
 
 
 async def test_nobody_there_is_no_answer() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    assert await readiness(f"http://127.0.0.1:{port}/") is None
+    assert await readiness(f"http://127.0.0.1:{free_port_range(1)}/") is None
 
 
 async def test_who_stops_asking_a_silent_node_leaves_nothing_in_the_log(
