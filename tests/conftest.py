@@ -1,6 +1,7 @@
 """What every test may ask for, and the rules of a run. Fixtures live in tests/support."""
 
 import asyncio
+import signal
 from collections.abc import Callable, Generator, Mapping
 
 import pytest
@@ -11,6 +12,10 @@ from tests.support.rabbit import rabbit
 from tests.support.store import prefix, store
 
 __all__ = ["logs", "prefix", "rabbit", "store"]
+
+# A shell has what it starts in the background ignore Ctrl-C, and so would all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_asyncio_loop_factories(

@@ -59,9 +59,12 @@ async def test_every_task_of_a_node_is_missed_when_it_ends_and_comes_back(
 async def kill(node: Node, name: str, others: "set[asyncio.Task[None]]") -> None:
     """End one loop of a node; go on when the node was not ready and is ready again."""
     (task,) = [t for t in asyncio.all_tasks() - others if t.get_name() == name]
+    said: list[str | None] = []
+    # Its owner hears of the end first and we in the same round, before anything starts it again.
+    task.add_done_callback(lambda _: said.append(node.not_ready()))
     task.cancel()
-    words = f"{name} ended unexpectedly and will be started again"
-    await eventually(lambda: node.not_ready() == words)
+    await eventually(lambda: said)
+    assert said == [f"{name} ended unexpectedly and will be started again"]
     await eventually(lambda: node.not_ready() is None)
 
 
