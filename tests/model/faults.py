@@ -96,7 +96,8 @@ def _next_epoch(d: Draft, rules: Rules, node: Node) -> None:
         listed = session.user in d.endpoints[node.endpoint].users
         if session.phase != INDEX and (listed or route in d.routes):
             goodbyes.append(route)  # else there is nothing to remove, nor will there be
-        sessions.append(session._replace(phase=INDEX, last=last, replay=()))
+        # What the sweep would register again is registered with all others.
+        sessions.append(session._replace(phase=INDEX, last=last, replay=(), doubted=False))
     d.node(
         node.name,
         endpoint=endpoint,

@@ -203,21 +203,36 @@ def replay(rules: Rules, state: State) -> Steps:
 
 
 def sweep(rules: Rules, state: State) -> Steps:
-    """`Presence._sweep_forever`: register each session again, and compare its last offset."""
+    """`Registry.refresh`: look whether a session's routes and offset are as they should be."""
     for node, place, session in _sessions(state, LIVE):
-        route = (session.user, node.endpoint, session.id)
-        behind = _is_behind(rules, state, session)
-        d = Draft(state)
-        listed = session.user in d.endpoints[node.endpoint].users
-        if not behind and route in state.routes and listed:
+        if session.doubted or "sweep_only_pings" in rules.broken:
             continue
-        if "sweep_only_pings" not in rules.broken:
-            store.index(d, rules, node.endpoint, session.user)
-            store.register(d, rules, *route)
-            if d.endpoints[node.endpoint].open:
-                ledger.reachable(d, session)
-        d.session(node.name, place, session._replace(phase=REPLAY if behind else LIVE))
+        d = Draft(state)
+        known = d.endpoints[node.endpoint]
+        listed = known.open and session.user in known.users
+        routed = (session.user, node.endpoint, session.id) in state.routes
+        behind = "refresh_ignores_mail" not in rules.broken and _is_behind(rules, state, session)
+        if listed and routed and not behind:
+            continue
+        d.session(node.name, place, session._replace(doubted=True))
         yield ("sweep", node.name, session.id), d
+
+
+def renew(rules: Rules, state: State) -> Steps:
+    """`Presence._attach`: register once more what the sweep found wrong, and compare its offset."""
+    for node, place, session in _sessions(state):
+        if not session.doubted:
+            continue
+        d = Draft(state)
+        listed = store.index(d, rules, node.endpoint, session.user)
+        newest = store.register(d, rules, session.user, node.endpoint, session.id)
+        changed = session._replace(doubted=False, wanted=max(newest, session.wanted))
+        if listed:
+            ledger.reachable(d, session)
+        if listed and changed.phase == LIVE:
+            changed = changed._replace(phase=_after(changed))
+        d.session(node.name, place, changed)
+        yield ("renew", node.name, session.id), d
 
 
 def _is_behind(rules: Rules, state: State, session: Session) -> bool:

@@ -69,6 +69,7 @@ RULES: Final[tuple[Rule, ...]] = (
     grouping.flush,
     grouping.push,
     living.sweep,
+    living.renew,
     living.pong,
     living.acknowledge,
     sending.receipt,

@@ -20,6 +20,7 @@ MUTANTS: Final[Mapping[str, tuple[str, ...]]] = {
     "bounce_keeps_route": ("stale",),
     "index_without_open": ("crash",),
     "sweep_only_pings": ("rollback",),
+    "refresh_ignores_mail": ("durable",),
     "heartbeat_without_open": ("rollback-epoch",),
     # what was written to whom
     "ring_by_node": ("moves", "users"),

@@ -94,6 +94,7 @@ class Session(NamedTuple):
     replay: tuple[tuple[int, int], ...] = ()  # what was read from the mailbox
     behind: tuple[tuple[int, int], ...] = ()  # what waits behind the welcome
     ack: int = 0  # offset whose acknowledgement has not reached the store
+    doubted: bool = False  # the sweep found something wrong, and has not registered it again
 
 
 class Rescue(NamedTuple):
