@@ -240,6 +240,8 @@ async def test_a_store_that_is_restarted_with_its_file_has_lost_nothing_that_was
             return result.outcome in (Outcome.DELIVERED, Outcome.DUPLICATE)
 
         await eventually(back, deadline_s=30.0)
+        # A duplicate is found by the look-up alone: the connection of pushes may still be down.
+        await eventually(lambda: router.member.store.up)
         await eventually(lambda: all(node.not_ready() is None for node in outage.nodes))
         bob = Follower("bob")
         await bob.connect(outage.nodes[1].address)
