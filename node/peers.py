@@ -104,9 +104,7 @@ class Peers:
         Raises:
             Unavailable, StoreRefused: the store is away or refuses.
         """
-        ids = await self._leases.ids()
-        if most is not None and len(ids) > most:
-            ids = random.sample(ids, most)
+        ids = await self._leases.ids() if most is None else (await self._leases.some(most))[0]
         endpoints = await self._leases.describe(ids)
         self._addresses = [
             endpoint.address

@@ -27,6 +27,10 @@ from router.store.lease import Leases
 from router.store.remains import TOKEN_TTL_MS, Remains, Salvage
 
 _LOOK_S: Final = 3.0
+# All do the same, so in a large cluster as many look at each endpoint; that none of them does
+# happens once in nine million looks (e ** -16).
+LOOKED_AT: Final = 16
+_WIDER: Final = 4  # at so many more for each without a lease: where many died, few are left to look
 # A batch that takes longer is removed as far as it was sent on, which keeps the token. One that
 # outlived its token would be sent on again by the next rescuer, and the next, without end.
 _BATCH_S: Final = TOKEN_TTL_MS / 1000 / 3
@@ -188,13 +192,14 @@ class Rescuer:
             self.store_was_away()
             return
         self._brake.quiet(now)
-        ids = await self._leases.ids()
-        without = set(await self._leases.without_lease(ids)) - {self._endpoint.id}
+        some, count = await self._leases.some(LOOKED_AT + _WIDER * len(self._suspects))
+        looked_at = {*some, *await self._leases.listed(self._suspects)} - {self._endpoint.id}
+        without = set(await self._leases.without_lease(sorted(looked_at)))
         again, self._suspects = without & self._suspects, without
         self._later = {endpoint: at for endpoint, at in self._later.items() if at > now}
         for endpoint in sorted(again - self._later.keys()):
             now = asyncio.get_running_loop().time()
-            if self._brake.allows(now, len(ids)) == 0:
+            if self._brake.allows(now, count) == 0:
                 return
             if await self._try(endpoint):
                 self._brake.fenced(now)

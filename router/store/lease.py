@@ -6,7 +6,7 @@ is a hint: it ends by itself when heartbeats stop, and starts a rescue.
 
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 from hiredis import ReplyError
@@ -172,7 +172,38 @@ class Leases:
         Raises:
             Unavailable, StoreRefused: the store is away or refuses.
         """
-        members = await self._store.command("SMEMBERS", self._keys.endpoints)
+        return self._ours(await self._store.command("SMEMBERS", self._keys.endpoints))
+
+    async def some(self, most: int) -> tuple[list[EndpointId], int]:
+        """Return some of `ids`, chosen anew each time, and how many there are in all.
+
+        What every process does again and again must not grow with the number of processes: its cost
+        would grow with their square (https://redis.io/docs/latest/commands/srandmember/).
+
+        Args:
+            most: so many at most; where there are no more, all of them.
+
+        Raises:
+            Unavailable, StoreRefused: the store is away or refuses.
+        """
+        known = self._keys.endpoints
+        members, count = await self._store.answers(
+            (keyed("SRANDMEMBER", known, most), keyed("SCARD", known))
+        )
+        return self._ours(members), int(count)
+
+    async def listed(self, endpoints: Collection[EndpointId]) -> list[EndpointId]:
+        """Return those of `endpoints` that have not been cleaned up.
+
+        Raises:
+            Unavailable, StoreRefused: the store is away or refuses.
+        """
+        if not endpoints:
+            return []
+        found = await self._store.command("SMISMEMBER", self._keys.endpoints, *endpoints)
+        return [endpoint for endpoint, there in zip(endpoints, found, strict=True) if there]
+
+    def _ours(self, members: Sequence[bytes]) -> list[EndpointId]:
         names = [name for member in members if (name := id_of(member)) is not None]
         self.counts.garbage += len(members) - len(names)
         return sorted(EndpointId(name) for name in names)

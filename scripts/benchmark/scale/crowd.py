@@ -1,8 +1,6 @@
 """A registry full of users who have no sockets: the product's own code fills and keeps it."""
 
 import asyncio
-import os
-import platform
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from redis.retry import Retry
 from router.codec import Lease
 from router.keys import Keys
 from router.model import EndpointId
+from router.rescue import LOOKED_AT
 from router.settings import RegistrySettings, Settings
 from router.store.lease import Leases
 from router.store.modes import make_connector, make_store
@@ -36,21 +35,6 @@ _START_S = 15.0
 _STAY_S = 3_600.0
 _READS = 5_000
 _STEP_S = 0.05
-
-
-def precedence(pid: int) -> bool:
-    """Let a store take its turn before all ordinary programs, if we may; return whether we may.
-
-    The slow log goes by the clock: on a busy machine it is full of the turns of others.
-    """
-    if platform.system() != "Linux" or (os.cpu_count() or 1) < 2:
-        return False
-    policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK  # its child that rewrites the file has none of it
-    try:
-        os.sched_setscheduler(pid, policy, os.sched_param(1))
-    except OSError:
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +104,6 @@ class Crowd:
         self.registry = Registry(self.store, self.keys, self.settings.registry)
         self.leases = Leases(self.store, self.keys, self.settings.lease)
         self.admin = plain_client(server.url)
-        self.first = precedence(server.pid)
         self.meter = StoreMeter(server.url)
         self.version = self.meter.version()
         self.people = People(users, ())
@@ -177,6 +160,11 @@ class Crowd:
         """Return the store's memory as it accounts for it."""
         return int(self.admin.info("memory")["used_memory"])
 
+    def rewriting(self) -> bool:
+        """Say whether a child of the store rewrites its file just now."""
+        told: Any = self.admin.info("persistence")
+        return bool(told["aof_rewrite_in_progress"] or told["aof_rewrite_scheduled"])
+
     def growing(self) -> int:
         """Return how many tables are on their way to a larger one, and help them on; -1: unknown.
 
@@ -212,7 +200,8 @@ class Crowd:
 
     async def look(self) -> None:
         """Look who has no lease, as each node does every three seconds."""
-        if await self.leases.without_lease(await self.leases.ids()):
+        some, _ = await self.leases.some(LOOKED_AT)
+        if await self.leases.without_lease(some):
             raise Faulty("an endpoint of the bench has lost its lease")
 
     async def beat(self) -> None:

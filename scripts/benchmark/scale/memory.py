@@ -11,7 +11,8 @@ from scripts.comparison.chart import Chart, Point, Series
 
 AIM_BYTES = 220
 _POINTS = 40
-_SETTLE_TRIES = 50
+_SETTLE_TRIES = 300
+_BLIND_TRIES = 50
 _SETTLE_S = 0.1
 
 
@@ -46,11 +47,17 @@ async def measure(stage: Stage) -> list[Row]:
 async def settled(crowd: Crowd) -> int:
     """Return the store's memory when no table is on its way to a larger one.
 
-    A store that does not say so (Redis) is given a few seconds and reads, which move tables on.
+    They stand still while a child rewrites the store's file. A store that does not say how far they
+    are (Redis) is given a few seconds and reads, which move tables on.
     """
+    seen = 0
     for _ in range(_SETTLE_TRIES):
         await asyncio.sleep(_SETTLE_S)
-        if crowd.growing() == 0:
+        if crowd.rewriting():
+            continue
+        seen += 1
+        growing = crowd.growing()
+        if growing == 0 or (growing < 0 and seen >= _BLIND_TRIES):
             break
     return crowd.used_bytes()
 

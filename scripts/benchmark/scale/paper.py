@@ -50,7 +50,7 @@ def _of_constants(c: Constants) -> Iterator[str]:
         ("sessions on one node", c.sessions),
         ("CPU of the store for a session refreshed, µs", c.refresh_us),
         ("CPU of the store for a heartbeat, µs", c.heartbeat_us),
-        ("CPU of the store for a lease looked at, µs", c.lease_us),
+        ("CPU of the store for a look for dead nodes, µs", c.look_us),
     ):
         yield f"| {name} | {_n(value)} | |"
 

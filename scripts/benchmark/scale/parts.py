@@ -40,7 +40,7 @@ async def measure(stage: Stage) -> list[Row]:
         "push of one envelope": lambda dice: _often(_push(crowd, dice) for _ in range(_BATCHES)),
         "trim of one envelope": lambda _: _trim(crowd),
         "heartbeat of an endpoint": lambda _: _beats(crowd),
-        "look at all leases": lambda _: _looks(crowd),
+        "look for dead nodes": lambda _: _looks(crowd),
     }
     spent: dict[str, list[float]] = {kind: [] for kind in kinds}
     try:

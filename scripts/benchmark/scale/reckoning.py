@@ -45,8 +45,8 @@ class Constants:
         sessions: on one node.
         session_kib: resident memory of the node for each.
         user_bytes: memory of the store for each user online.
-        refresh_us, heartbeat_us, lease_us: CPU of the store for one session refreshed, one
-            heartbeat, and one lease looked at.
+        refresh_us, heartbeat_us, look_us: CPU of the store for one session refreshed, one
+            heartbeat, and one look for dead nodes.
         routed_node_us, routed_store_us: CPU of all nodes (the sender's too) and of the store for a
             routed message.
         heard_us: CPU of a node for a broadcast message, which it nearly always throws away.
@@ -60,7 +60,7 @@ class Constants:
     user_bytes: float
     refresh_us: float
     heartbeat_us: float
-    lease_us: float
+    look_us: float
     routed_node_us: Pair
     routed_store_us: Pair
     heard_us: Pair
@@ -93,7 +93,7 @@ def constants(scale: dict[str, Any], comparison: dict[str, Any]) -> Constants:
         user_bytes=rows["store memory per online user"],
         refresh_us=rows["store CPU per refresh of a session"],
         heartbeat_us=rows["store CPU per heartbeat of an endpoint"],
-        lease_us=rows["store CPU per look at all leases"] / scale["settings"]["endpoints"],
+        look_us=rows["store CPU per look for dead nodes"],
         routed_node_us=pair("routed", ("cpu_nodes", "cpu_sender"), us),
         routed_store_us=pair("routed", ("cpu_store",), us),
         heard_us=_slope(cells, "cpu_nodes", us),
@@ -168,9 +168,9 @@ class Needs:
 
 
 def upkeep(c: Constants, users: int, nodes: int) -> tuple[float, float]:
-    """Return cores of the store for leases and refreshes, and for looking at leases."""
+    """Return cores of the store for leases and refreshes, and for looking for dead nodes."""
     steady = users / _REFRESH_S * c.refresh_us + nodes / _HEARTBEAT_S * c.heartbeat_us
-    return steady / 1e6, nodes * nodes / _LOOK_S * c.lease_us / 1e6
+    return steady / 1e6, nodes / _LOOK_S * c.look_us / 1e6
 
 
 def routed(c: Constants, size: Size) -> Needs:

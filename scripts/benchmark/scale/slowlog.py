@@ -1,6 +1,7 @@
 """No command of the whole bench may hold the store up: its slow log says whether one did."""
 
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any
 
 from scripts.benchmark.scale.crowd import Crowd
 from scripts.benchmark.scale.rows import Row, once
@@ -17,31 +18,29 @@ def watch(crowd: Crowd) -> None:
     crowd.admin.slowlog_reset()
 
 
-def waited_ns(pid: int) -> int:
-    """Return how long a store was ready to run and did not; less than 0 where that is unknown.
+def slow_commands(*crowds: Crowd) -> list[dict[str, Any]]:
+    """Return the commands that were noted since the stores were started."""
+    return [entry for crowd in crowds for entry in crowd.admin.slowlog_get(_KEPT)]
 
-    Source: https://docs.kernel.org/scheduler/sched-stats.html (/proc/PID/schedstat)
+
+def slow_row(found: Sequence[dict[str, Any]], noise: str, *, apart: bool) -> Row:
+    """Return how many commands were noted.
+
+    Args:
+        found: all of them.
+        noise: what else can be told of the machine.
+        apart: whether the stores had a processor for themselves.
     """
-    try:
-        return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1])
-    except (OSError, IndexError, ValueError):
-        return -(10**18)
-
-
-def slow_row(*crowds: Crowd) -> Row:
-    """Return how many commands were noted since the stores were started."""
-    found = [entry for crowd in crowds for entry in crowd.admin.slowlog_get(_KEPT)]
     slowest = sorted(found, key=lambda entry: -entry["duration"])[:3]
     told = [
         f"{entry['duration'] / 1000:.1f} ms: {entry['command'][:_SHOWN_CHARACTERS]!r}"
         for entry in slowest
     ]
-    if all(crowd.first for crowd in crowds):
-        told.append("the stores had their turns before other programs (SCHED_RR)")
+    if apart:
+        told.append("the stores had a processor for themselves")
     else:
         told.append("the log goes by the clock, so turns of other programs are in it")
-    if (waited := sum(waited_ns(crowd.pid) for crowd in crowds)) >= 0:
-        told.append(f"in all they waited {waited / 1e6:,.0f} ms for a processor")
+    told.append(noise)
     figure = "commands over 5 ms in the slow log, during all of the above"
     size = "both registries"
     return Row(figure, once(len(found)), "", aim=0, size=size, note="; ".join(told), digits=0)

@@ -1,6 +1,6 @@
 """What it costs the store that everybody stays registered: at the real pace, for a while.
 
-Each endpoint refreshes its share of users once a second, and beats; each looks at all leases.
+Each endpoint refreshes its share of users once a second, and beats; each looks for dead ones.
 """
 
 import asyncio

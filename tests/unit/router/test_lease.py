@@ -179,6 +179,29 @@ class TestMending:
         assert leases.counts.garbage == 1
 
 
+class TestLookingAtSome:
+    async def test_they_are_few_of_many_and_others_the_next_time(self, leases: Leases) -> None:
+        ids = {await leases.open(f"n{number}", SAID) for number in range(12)}
+        seen: set[EndpointId] = set()
+        while seen != ids:
+            some, count = await leases.some(3)
+            assert (len(some), count) == (3, 12)
+            assert some == sorted(set(some) & ids)
+            seen.update(some)
+
+    async def test_of_few_they_are_all(self, leases: Leases) -> None:
+        assert await leases.some(3) == ([], 0)
+        ids = [await leases.open(name, SAID) for name in ("n1", "n2", "n3")]
+        assert await leases.some(3) == (ids, 3)
+        assert await leases.some(4) == (ids, 3)
+
+    async def test_who_is_listed_is_told(self, leases: Leases) -> None:
+        ids = [await leases.open(name, SAID) for name in ("n1", "n2", "n3")]
+        assert await leases.listed([]) == []
+        assert await leases.close(ids[1]) == 0
+        assert await leases.listed(ids) == [ids[0], ids[2]]
+
+
 class TestClosing:
     async def test_an_empty_endpoint_is_gone_without_a_trace(
         self, leases: Leases, redis: Redis, keys: Keys

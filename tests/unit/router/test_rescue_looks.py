@@ -8,7 +8,7 @@ import pytest
 from router.aio import Router
 from router.member import sender_lease
 from router.model import EndpointId
-from router.rescue import Brake, Rescuer
+from router.rescue import LOOKED_AT, Brake, Rescuer
 from router.store.embedded import EmbeddedServer
 from tests.support.cluster import fast_settings
 from tests.support.rescues import Rescues, message, rescues
@@ -313,3 +313,39 @@ async def test_an_endpoint_that_fell_off_the_list_is_listed_again_by_its_heartbe
 
     await eventually(listed)
     assert own.member.endpoint.epochs == 1
+
+
+async def test_in_a_large_cluster_a_look_is_at_few_and_yet_all_the_dead_are_found(
+    world: Rescues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = [await world.dying(f"d{number}") for number in range(3 * LOOKED_AT)]
+    for endpoint in dead:
+        await world.dies(endpoint)
+    leases, rescuer = world.router.member.leases, await looking(world)
+    monkeypatch.setattr(rescuer._brake, "allows", lambda *_: 1)
+    sizes: list[int] = []
+    without_lease = leases.without_lease
+
+    async def look(endpoints: Sequence[EndpointId]) -> list[EndpointId]:
+        sizes.append(len(endpoints))
+        assert len(endpoints) <= LOOKED_AT + 5 * len(rescuer._suspects)
+        return await without_lease(endpoints)
+
+    monkeypatch.setattr(leases, "without_lease", look)
+    await world.gone(*dead)
+    assert rescuer.counts.rescues == len(dead)
+    assert rescuer.counts.failures["rescue"] == 0  # nor was a look too large
+    assert max(sizes) > sizes[0]
+
+
+async def test_a_suspect_that_another_has_cleaned_up_is_none_any_more(
+    world: Rescues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rescuer = await looking(world)
+    monkeypatch.setattr(rescuer._brake, "allows", lambda *_: 0)
+    dead = await world.dying("dead")
+    await world.dies(dead)
+    await eventually(lambda: dead in rescuer._suspects)
+    await (await world.rescuer()).take_over(dead)
+    await eventually(lambda: dead not in rescuer._suspects)
+    assert await world.left_of(dead) == []

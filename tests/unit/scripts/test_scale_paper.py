@@ -23,7 +23,7 @@ FOUND: Final = Constants(
     user_bytes=200.0,
     refresh_us=6.0,
     heartbeat_us=10.0,
-    lease_us=1.0,
+    look_us=30.0,
     routed_node_us=Pair(50.0, 400.0),
     routed_store_us=Pair(10.0, 100.0),
     heard_us=Pair(3.0, 40.0),
@@ -40,7 +40,7 @@ def test_a_routed_message_costs_two_nodes_and_the_store_whatever_their_number() 
     assert needs.node_cores == Pair(0.005, 0.04)
     steady, looks = upkeep(FOUND, MILLION.users, 100)
     assert steady == pytest.approx((1_000_000 / 60 * 6 + 100 / 2.5 * 10) / 1e6)
-    assert looks == pytest.approx(100 * 100 / 3 / 1e6)
+    assert looks == pytest.approx(100 / 3 * 30 / 1e6)
     assert needs.store_cores.together == pytest.approx(0.1 + steady + looks)
     assert needs.bytes_per_second == Pair(4e6, 9e6)
     assert needs.shards == (1, 3)
@@ -60,7 +60,7 @@ def test_the_constants_are_read_from_both_results() -> None:
         "store memory per online user": 210.0,
         "store CPU per refresh of a session": 6.5,
         "store CPU per heartbeat of an endpoint": 9.0,
-        "store CPU per look at all leases": 64.0,
+        "store CPU per look for dead nodes": 30.0,
     }
     scale = {
         "rows": [{"figure": name, "value": {"median": value}} for name, value in figures.items()],
@@ -83,7 +83,7 @@ def test_the_constants_are_read_from_both_results() -> None:
         for nodes in (1, 16)
     ]
     found = constants(scale, {"cells": cells})
-    assert (found.sessions, found.session_kib, found.lease_us) == (15_000, 9.5, 1.0)
+    assert (found.sessions, found.session_kib, found.look_us) == (15_000, 9.5, 30.0)
     assert found.routed_node_us.together == pytest.approx(180.0)
     assert found.heard_us.alone == pytest.approx(10.0)
     assert found.copy_us.together == pytest.approx(1.0)
