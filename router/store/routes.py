@@ -89,6 +89,16 @@ def parse_routes(fields: Sequence[bytes]) -> Routes:
     return Routes(tuple(dict.fromkeys(found)), len(found))
 
 
+class _UnderWay:
+    """A look-up that has no answer yet, and whose routes have changed since it began."""
+
+    __slots__ = ("all_changed", "changed")
+
+    def __init__(self) -> None:
+        self.all_changed = False
+        self.changed: set[UserId] = set()
+
+
 class RouteTable:
     """Looks users up, past the cache or from it.
 
@@ -107,9 +117,7 @@ class RouteTable:
         self._caches = settings.cache
         self._limit = settings.cache_users
         self._cache: dict[UserId, Routes] = {}
-        self._under_way = 0
-        self._changed: set[UserId] = set()  # while look-ups are under way
-        self._all_changed = False
+        self._under_way: set[_UnderWay] = set()
         # The server names the key that changed; cutting its fixed ends off gives the user.
         head, tail = keys.routes(UserId("")).split("{}")
         self._head, self._tail = f"{head}{{".encode(), f"}}{tail}".encode()
@@ -134,6 +142,10 @@ class RouteTable:
         """Disconnect and empty the cache."""
         await self._store.close()
 
+    def place(self, user: UserId) -> str:
+        """Return which server of the store knows where a user is; "" for the only one."""
+        return self._store.place(self._keys.routes(user))
+
     def look_up(self, questions: Sequence[Question], done: LookedUp, replicas: int = 0) -> None:
         """Ask the store where users are, in one pipeline.
 
@@ -143,22 +155,21 @@ class RouteTable:
             replicas: how many shall have what the questions' commands write; see `Store.send`.
         """
         self.counts.lookups += len(questions)
-        self._under_way += 1
+        asked = _UnderWay()
+        self._under_way.add(asked)
 
         def replied(replies: list[Any]) -> None:
-            found = self._take(questions, replies)
-            self._under_way -= 1
-            if self._under_way == 0:
-                self._changed.clear()
-                self._all_changed = False
-            done(found)
+            self._under_way.discard(asked)
+            done(self._take(questions, replies, asked))
 
         self._store.send([self._command(question) for question in questions], replied, replicas)
 
     def _command(self, question: Question) -> Command:
         return question.command or keyed("HKEYS", self._keys.routes(question.user))
 
-    def _take(self, questions: Sequence[Question], replies: list[Any]) -> list[Found]:
+    def _take(
+        self, questions: Sequence[Question], replies: list[Any], asked: _UnderWay
+    ) -> list[Found]:
         found: list[Found] = []
         for question, answer in zip(questions, replies, strict=True):
             thin = answer.replicas if type(answer) is Thin else None
@@ -175,11 +186,11 @@ class RouteTable:
             rest = () if question.command is None else reply[:-1]
             found.append(Found(routes, rest, thin=thin))
             if self._caches and routes.endpoints:
-                self._keep(question.user, routes)
+                self._keep(question.user, routes, asked)
         return found
 
-    def _keep(self, user: UserId, routes: Routes) -> None:
-        if self._all_changed or user in self._changed:
+    def _keep(self, user: UserId, routes: Routes, asked: _UnderWay) -> None:
+        if asked.all_changed or user in asked.changed:
             return  # the reply may be older than the change
         if len(self._cache) >= self._limit and user not in self._cache:
             del self._cache[next(iter(self._cache))]  # the oldest entry; it costs one look-up
@@ -195,7 +206,8 @@ class RouteTable:
     def _forget_all(self) -> None:
         """A connection is gone, and with it the notices of what was read on it."""
         self._cache.clear()
-        self._all_changed = self._under_way > 0
+        for asked in self._under_way:
+            asked.all_changed = True
 
     def _pushed(self, message: list[Any]) -> None:
         """Drop the users whose routes changed: `[b"invalidate", keys]`, keys None for all."""
@@ -210,5 +222,5 @@ class RouteTable:
             name = key[len(self._head) : len(key) - len(self._tail)]
             user = UserId(name.decode("utf-8", "replace"))
             self._cache.pop(user, None)
-            if self._under_way:
-                self._changed.add(user)
+            for asked in self._under_way:
+                asked.changed.add(user)

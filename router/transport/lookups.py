@@ -20,8 +20,21 @@ Ready = tuple[MessageEnvelope, Delivery, Routes]
 _MAX_LOOK_UPS: Final = 1_000
 
 
+class _Lane:
+    """Those whose routes one server of the store has; by user, in order."""
+
+    __slots__ = ("asking", "behind", "busy")
+
+    def __init__(self) -> None:
+        self.busy = False
+        self.asking: dict[UserId, list[_Item]] = {}
+        self.behind: dict[UserId, list[_Item]] = {}
+
+
 class LookUps:
-    """One pipeline of look-ups at a time; the next one fills meanwhile.
+    """One pipeline of look-ups at a time, and the next one fills meanwhile.
+
+    Each server of the store has its own, so one that is silent holds up nobody else's users.
 
     Guarantees: messages to one user keep their order; what found no reply and may have stored
     something is asked again, marked as a repeat, when the connection of the look-ups is back.
@@ -44,11 +57,10 @@ class LookUps:
         self._mailbox = mailbox
         self._changed = changed
         self._found = found
-        # By user, in order. A user with an entry here is looked up before anything else is sent to
-        # them, or a later message would overtake.
-        self._asking: dict[UserId, list[_Item]] = {}
-        self._behind: dict[UserId, list[_Item]] = {}
-        self._in_flight = False
+        self._lanes: dict[str, _Lane] = {}
+        # A user with an entry here is looked up before anything else is sent to them, or a later
+        # message would overtake; and in that lane, should their slot move meanwhile.
+        self._lane_of: dict[UserId, _Lane] = {}
         # What may have stored something and got no reply; and all of that since, until it has one.
         self._unsure: list[_Item] = []
         self._doubtful: set[Delivery] = set()
@@ -56,14 +68,27 @@ class LookUps:
 
     def waits(self, user: UserId) -> bool:
         """Say whether messages to `user` wait here."""
-        return user in self._asking or user in self._behind
+        return user in self._lane_of
 
     def add(self, parcel: MessageEnvelope, deliveries: Sequence[Delivery]) -> None:
         """Look up the users of a message."""
+        lanes = set()
         for delivery in deliveries:
-            self._behind.setdefault(delivery.user, []).append((parcel, delivery))
-        if not self._in_flight:
-            self._ask()
+            lane = self._lane_of.get(delivery.user)
+            if lane is None:
+                lane = self._lane_of[delivery.user] = self._lane(delivery.user)
+            lane.behind.setdefault(delivery.user, []).append((parcel, delivery))
+            lanes.add(lane)
+        for lane in lanes:
+            if not lane.busy:
+                self._ask(lane)
+
+    def _lane(self, user: UserId) -> _Lane:
+        place = self._routes.place(user)
+        lane = self._lanes.get(place)
+        if lane is None:
+            lane = self._lanes[place] = _Lane()
+        return lane
 
     def _ask_again(self) -> None:
         unsure, self._unsure = self._unsure, []
@@ -73,17 +98,17 @@ class LookUps:
             else:
                 self._doubtful.discard(delivery)
 
-    def _ask(self) -> None:
+    def _ask(self, lane: _Lane) -> None:
         """Look up everybody who is waited for, up to a limit."""
-        self._in_flight = True
-        if len(self._behind) <= _MAX_LOOK_UPS:
-            self._asking, self._behind = self._behind, {}
+        lane.busy = True
+        if len(lane.behind) <= _MAX_LOOK_UPS:
+            lane.asking, lane.behind = lane.behind, {}
         else:
-            users = list(self._behind)[:_MAX_LOOK_UPS]
-            self._asking = {user: self._behind.pop(user) for user in users}
+            users = list(lane.behind)[:_MAX_LOOK_UPS]
+            lane.asking = {user: lane.behind.pop(user) for user in users}
         questions: list[Question] = []
         asked: list[list[_Item]] = []
-        for user, items in self._asking.items():
+        for user, items in lane.asking.items():
             plain = [item for item in items if not item[1].special]
             if plain:
                 questions.append(Question(user))
@@ -94,7 +119,7 @@ class LookUps:
                     asked.append([item])
 
         def answered(found: list[Found]) -> None:
-            self._answered(asked, found)
+            self._answered(lane, asked, found)
 
         stores = any(item[1].durable for items in asked for item in items)
         self._routes.look_up(questions, answered, self._mailbox.min_replicas if stores else 0)
@@ -109,9 +134,12 @@ class LookUps:
             delivery.user, message, durable=durable, key=key, again=again
         )
 
-    def _answered(self, asked: list[list[_Item]], found: list[Found]) -> None:
-        self._asking = {}
-        self._in_flight = False
+    def _answered(self, lane: _Lane, asked: list[list[_Item]], found: list[Found]) -> None:
+        for user in lane.asking:
+            if user not in lane.behind:
+                del self._lane_of[user]
+        lane.asking = {}
+        lane.busy = False
         ready: list[Ready] = []
         settled: list[Delivery] = []
         for items, answer in zip(asked, found, strict=True):
@@ -123,19 +151,26 @@ class LookUps:
                     ready.append((parcel, delivery, routes))
                 else:
                     settled.append(delivery)
-        # Who came while the look-up was under way is looked up again, unless the cache has them
-        # now: absence seen by a request older than the send would prove nothing.
-        for user in list(self._behind):
-            cached = self._routes.cached(user)
-            if cached is not None and not any(item[1].special for item in self._behind[user]):
-                self._routes.counts.cached += len(self._behind[user])
-                ready += [(parcel, delivery, cached) for parcel, delivery in self._behind.pop(user)]
         # First what waits: whoever is told an outcome may send, and must not overtake.
-        self._found(ready)
+        self._found(ready + self._freed(lane))
         for delivery in settled:
             self._changed(delivery)
-        if self._behind and not self._in_flight:
-            self._ask()
+        if lane.behind and not lane.busy:
+            self._ask(lane)
+
+    def _freed(self, lane: _Lane) -> list[Ready]:
+        """Return those who came meanwhile and whom the cache has now; the others are looked up.
+
+        Absence seen by a request older than the send would prove nothing.
+        """
+        freed: list[Ready] = []
+        for user in list(lane.behind):
+            cached = self._routes.cached(user)
+            if cached is not None and not any(item[1].special for item in lane.behind[user]):
+                del self._lane_of[user]
+                self._routes.counts.cached += len(lane.behind[user])
+                freed += [(parcel, delivery, cached) for parcel, delivery in lane.behind.pop(user)]
+        return freed
 
     def _asked_again_later(self, item: _Item, answer: Found) -> bool:
         """No reply: whatever it was to store may be stored. It is asked again when it can be."""

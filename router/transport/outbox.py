@@ -1,13 +1,14 @@
 """Envelopes on their way to inboxes: group commit, one push per endpoint and flush.
 
 No timers: what is handed over in one round of the event loop leaves together, and while one flush
-is under way the next one fills.
+is under way the next one fills. Each server of the store has flushes of its own, so one that is
+silent holds up nobody but those whose inboxes it has.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -47,6 +48,16 @@ PushDone = Callable[[Any, Push], None]
 _Item = tuple[bytes, PushDone, Any]
 
 
+class _Lane:
+    """What goes to one server of the store: one flush at a time."""
+
+    __slots__ = ("busy", "queues")
+
+    def __init__(self) -> None:
+        self.busy = False
+        self.queues: dict[EndpointId, deque[_Item]] = {}
+
+
 class Outbox:
     """Pushes envelopes; keeps their order per endpoint.
 
@@ -66,9 +77,11 @@ class Outbox:
         self._keys = keys
         self._room = room
         self._limit = limit
-        self._queues: dict[EndpointId, deque[_Item]] = {}
+        self._lanes: dict[str, _Lane] = {}
+        # Where an endpoint's envelopes are, queued or under way. Should its slot move meanwhile,
+        # they stay together: the order counts, and the store's way finds the slot by itself.
+        self._lane_of: dict[EndpointId, _Lane] = {}
         self._waiting = 0
-        self._busy = False
         self._whole_at = 0.0
         self._full = ""
         self.error: SwitchboardError = StoreRefused("")
@@ -90,14 +103,24 @@ class Outbox:
             return
         self._waiting += 1
         self._counts.pushes += 1
-        queue = self._queues.get(endpoint)
+        lane = self._lane_of.get(endpoint)
+        if lane is None:
+            lane = self._lane_of[endpoint] = self._lane(endpoint)
+        queue = lane.queues.get(endpoint)
         if queue is None:
-            self._queues[endpoint] = deque(((envelope, done, arg),))
+            lane.queues[endpoint] = deque(((envelope, done, arg),))
         else:
             queue.append((envelope, done, arg))
-        if not self._busy:
-            self._busy = True
-            asyncio.get_running_loop().call_soon(self._flush)
+        if not lane.busy:
+            lane.busy = True
+            asyncio.get_running_loop().call_soon(self._flush, lane)
+
+    def _lane(self, endpoint: EndpointId) -> _Lane:
+        place = self._store.place(self._keys.inbox(endpoint))
+        lane = self._lanes.get(place)
+        if lane is None:
+            lane = self._lanes[place] = _Lane()
+        return lane
 
     def post(
         self,
@@ -167,19 +190,20 @@ class Outbox:
         """Say whether a push to an endpoint can be sent now."""
         return self._store.reaches(self._keys.inbox(endpoint))
 
-    def _flush(self) -> None:
-        while self._queues and not self._store.up:
-            queues, self._queues = self._queues, {}
+    def _flush(self, lane: _Lane) -> None:
+        while lane.queues and not self._store.up:
+            queues, lane.queues = lane.queues, {}
             for items in queues.values():
                 self._finish(items, Push.UNSENT)
-        if not self._queues:
-            self._busy = False
+            self._leave(lane, queues)
+        if not lane.queues:
+            lane.busy = False
             return
-        queues, self._queues = self._queues, {}
+        queues, lane.queues = lane.queues, {}
         flight: list[tuple[EndpointId, Collection[_Item]]] = []
         commands: list[Command] = []
         for endpoint, items in queues.items():
-            now = self._take(endpoint, items)
+            now = self._take(lane, endpoint, items)
             flight.append((endpoint, now))
             envelopes = [item[0] for item in now]
             commands.append(pack_push(self._keys, endpoint, self._room, envelopes))
@@ -187,21 +211,28 @@ class Outbox:
         def replied(replies: list[Any]) -> None:
             for (endpoint, items), reply in zip(flight, replies, strict=True):
                 # What waits behind one without a reply must not overtake it when it goes again.
-                behind = self._queues.pop(endpoint, ()) if type(reply) is NoReply else ()
+                behind = lane.queues.pop(endpoint, ()) if type(reply) is NoReply else ()
                 self._finish(items, self._meaning(reply))
                 self._finish(behind, Push.UNSENT)
-            self._flush_after(_ROUNDS if self._queues else 0)
+            self._leave(lane, queues)
+            self._flush_after(lane, _ROUNDS if lane.queues else 0)
 
         self._store.send(commands, replied)
 
-    def _flush_after(self, rounds: int) -> None:
+    def _leave(self, lane: _Lane, endpoints: Iterable[EndpointId]) -> None:
+        """Forget the lane of those for whom nothing more has come; the next time it may differ."""
+        for endpoint in endpoints:
+            if endpoint not in lane.queues:
+                del self._lane_of[endpoint]
+
+    def _flush_after(self, lane: _Lane, rounds: int) -> None:
         """Let those who were just answered send again first: one push instead of two."""
         if rounds:
-            asyncio.get_running_loop().call_soon(self._flush_after, rounds - 1)
+            asyncio.get_running_loop().call_soon(self._flush_after, lane, rounds - 1)
         else:
-            self._flush()
+            self._flush(lane)
 
-    def _take(self, endpoint: EndpointId, items: deque[_Item]) -> Collection[_Item]:
+    def _take(self, lane: _Lane, endpoint: EndpointId, items: deque[_Item]) -> Collection[_Item]:
         """Return what goes now; what is too much for one push goes first in the next flush."""
         if len(items) <= MAX_PUSH and sum([len(item[0]) for item in items]) <= _MAX_PUSH_BYTES:
             return items
@@ -213,7 +244,7 @@ class Outbox:
                 break
             now.append(items.popleft())
         if items:
-            self._queues[endpoint] = items
+            lane.queues[endpoint] = items
         return now
 
     def _meaning(self, reply: Any) -> Push:

@@ -1,6 +1,7 @@
 """The product on a real Redis Cluster: slots that move, masters that die, all under traffic."""
 
 import asyncio
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 
@@ -193,6 +194,45 @@ async def test_a_master_is_killed_under_traffic_and_nothing_that_was_promised_is
         await traffic.some()
         await traffic.finish()
         await traffic.balance()
+
+
+async def test_a_silent_master_holds_up_only_what_it_has(
+    well: RedisCluster, cluster: Cluster
+) -> None:
+    async with cluster.router(redis={"reply_timeout_s": 30.0}) as router:
+        await router.join()
+        own = router.member.endpoint.id
+        assert own is not None
+        spared = {
+            well.master_of(key).port for key in (inbox_of(cluster, 0), cluster.keys.inbox(own))
+        }
+        silent = next(master for master in well.masters() if master.port not in spared)
+
+        def named(there: bool) -> str:
+            return next(
+                name
+                for name in (f"user-{number}" for number in range(1_000))
+                if (well.master_of(cluster.keys.routes(UserId(name))) is silent) is there
+            )
+
+        alice, bob = named(there=False), named(there=True)
+        for name in (alice, bob):
+            await cluster.connect(0, name)
+        deaf = next(node for node in range(3) if well.master_of(inbox_of(cluster, node)) is silent)
+        await cluster.connect(deaf, "carol")
+        assert (await router.send("carol", "seen")).outcome is Outcome.DELIVERED
+        silent.signal(signal.SIGSTOP)
+        try:
+            waiting = {
+                asyncio.create_task(router.send(bob, "looked up there")),
+                asyncio.create_task(router.send("carol", "pushed there")),
+            }
+            for number in range(3):  # when the first is delivered, those are on their way
+                assert (await router.send(alice, number)).outcome is Outcome.DELIVERED
+            assert not [task for task in waiting if task.done()]
+        finally:
+            silent.signal(signal.SIGCONT)
+        await asyncio.wait(waiting)
 
 
 async def test_with_too_few_replicas_a_stored_message_is_called_neither_queued_nor_delivered(
