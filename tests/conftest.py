@@ -13,9 +13,14 @@ from tests.support.store import prefix, store
 
 __all__ = ["logs", "prefix", "rabbit", "store"]
 
-# A shell has what it starts in the background ignore Ctrl-C, and so would all that tests start.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell has what it starts in the background ignore Ctrl-C, and nohup the end of the terminal; so
+# would all that tests start.
+for _sign, _usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(_sign) is signal.SIG_IGN:
+        signal.signal(_sign, _usual)
 
 
 def pytest_asyncio_loop_factories(
