@@ -3,7 +3,7 @@
 Those that are stored, or must not be sent twice, do so in the same step as the look-up.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from router.codec import MessageEnvelope, StoredMessage
@@ -18,6 +18,7 @@ Ready = tuple[MessageEnvelope, Delivery, Routes]
 """A message for one user, and where that user is: at one endpoint at least."""
 # Users that are looked up in one pipeline; more wait for the next one.
 _MAX_LOOK_UPS: Final = 1_000
+_SEVERAL: Final = "*"  # the lane of those whom several servers of the store know
 
 
 class _Lane:
@@ -34,7 +35,8 @@ class _Lane:
 class LookUps:
     """One pipeline of look-ups at a time, and the next one fills meanwhile.
 
-    Each server of the store has its own, so one that is silent holds up nobody else's users.
+    Each server of the store has its own, so one that is silent holds up nobody else's users; but
+    those of one message are looked up together.
 
     Guarantees: messages to one user keep their order; what found no reply and may have stored
     something is asked again, marked as a repeat, when the connection of the look-ups is back.
@@ -72,19 +74,22 @@ class LookUps:
 
     def add(self, parcel: MessageEnvelope, deliveries: Sequence[Delivery]) -> None:
         """Look up the users of a message."""
+        users = {each.user for each in deliveries if each.user not in self._lane_of}
+        if users:
+            self._lane_of.update(dict.fromkeys(users, self._lane(users)))
         lanes = set()
         for delivery in deliveries:
-            lane = self._lane_of.get(delivery.user)
-            if lane is None:
-                lane = self._lane_of[delivery.user] = self._lane(delivery.user)
+            lane = self._lane_of[delivery.user]
             lane.behind.setdefault(delivery.user, []).append((parcel, delivery))
             lanes.add(lane)
         for lane in lanes:
             if not lane.busy:
                 self._ask(lane)
 
-    def _lane(self, user: UserId) -> _Lane:
-        place = self._routes.place(user)
+    def _lane(self, users: Iterable[UserId]) -> _Lane:
+        """Return where users are looked up together: else a node gets an envelope for each lane."""
+        places = {self._routes.place(user) for user in users}
+        place = places.pop() if len(places) == 1 else _SEVERAL
         lane = self._lanes.get(place)
         if lane is None:
             lane = self._lanes[place] = _Lane()
