@@ -1,3 +1,4 @@
+import itertools
 from collections import Counter
 
 from hypothesis import given
@@ -70,6 +71,22 @@ def test_with_nobody_there_nothing_is_owed_to_who_comes() -> None:
     assert rounds.due(1_000.0) == []
     joined(5, rounds)
     assert rounds.due(0.1) == []
+
+
+def test_turns_of_one_are_never_close_however_many_join() -> None:
+    rounds: Rounds[Member] = Rounds(20.0)
+    early = joined(10, rounds)
+    turns: dict[Member, list[int]] = {member: [] for member in early}
+    for second in range(1, 121):
+        joined(500 if second <= 30 else 0, rounds)
+        for member in rounds.due(1.0):
+            turns.setdefault(member, []).append(second)
+    between = [
+        later - earlier for each in turns.values() for earlier, later in itertools.pairwise(each)
+    ]
+    assert min(between) >= 10
+    assert max(between) <= 20
+    assert len(turns) == 10 + 30 * 500
 
 
 @given(st.integers(1, 50), st.lists(st.floats(0.01, 2.0), min_size=50, max_size=100))
