@@ -22,6 +22,8 @@ from router.model import START, EndpointId, UserId
 _SLICE: Final = 500
 _TICK_S: Final = 1.0
 _AGAIN_S: Final = 0.05
+_FIRST_PAUSE_S: Final = 0.5
+_LONGEST_PAUSE_S: Final = 10.0
 _MAX_GHOSTS: Final = 100_000
 _DOUBTED_S: Final = 60.0  # so long ago a store that is back may not have lost what it had done
 _log = structlog.get_logger()
@@ -64,7 +66,9 @@ class Presence:
         # from its file, may have lost the last of that, so they are removed once more then.
         self._removed: deque[tuple[float, ClientSession, EndpointId]] = deque(maxlen=_MAX_GHOSTS)
         self._sweeper = member.services.add("sweep", self._sweep_forever)
-        self._again: asyncio.Task[None] | None = None
+        self._again: asyncio.Task[bool] | None = None
+        self._retry: asyncio.TimerHandle | None = None
+        self._pause_s = _FIRST_PAUSE_S
 
     def start(self) -> None:
         """Begin to refresh and to ping."""
@@ -80,6 +84,8 @@ class Presence:
             deadline_s: how long that may take, seconds.
         """
         await self._sweeper.stop()
+        if self._retry is not None:
+            self._retry.cancel()
         if self._again is not None:
             self._again.cancel()
             await asyncio.wait([self._again])
@@ -116,21 +122,33 @@ class Presence:
         self.register_all()
 
     def register_all(self, then: Callable[[], None] = lambda: None) -> None:
-        """Register every session again, under a new epoch for example.
+        """Register every session again, under a new epoch for example, until that has succeeded.
 
         Args:
-            then: called when that has ended, well or not.
+            then: called when the first try has ended, well or not.
         """
+        if self._retry is not None:
+            self._retry.cancel()
         if self._again is not None and not self._again.done():
             self._again.cancel()
         self._again = asyncio.create_task(self._register_again(), name="register again")
         self._again.add_done_callback(lambda task: self._registered_again(task, then))
 
-    def _registered_again(self, task: asyncio.Task[None], then: Callable[[], None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            self.counts.failed("presence")
-            _log.error("registering again failed", exc_info=task.exception())  # the sweep mends it
+    def _registered_again(self, task: asyncio.Task[bool], then: Callable[[], None]) -> None:
         then()
+        if task.cancelled():
+            return  # it has begun anew, or we stop
+        if task.exception() is not None:
+            self.counts.failed("presence")
+            _log.error("registering again failed", exc_info=task.exception())
+        elif task.result():
+            self._pause_s = _FIRST_PAUSE_S
+            return
+        # One master of several may be away, or its replica not be a master yet: nobody tells when
+        # that is over, and a sweep takes a minute.
+        pause_s = self._pause_s * random.uniform(0.5, 1)
+        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        self._retry = asyncio.get_running_loop().call_later(pause_s, self.register_all)
 
     # ---- one session ------------------------------------------------------------------------
 
@@ -194,15 +212,20 @@ class Presence:
 
     # ---- all of them ------------------------------------------------------------------------
 
-    async def _register_again(self) -> None:
-        """Register every open session, in slices, then remove the routes that are wrong by now."""
+    async def _register_again(self) -> bool:
+        """Register every open session, in slices, then remove the routes that are wrong by now.
+
+        Returns:
+            False when it gave up at a slice.
+        """
         sessions = list(self._hub)
         for first in range(0, len(sessions), _SLICE):
             part = [s for s in sessions[first : first + _SLICE] if not s.closed]
             if not await self._attach_patiently(part):
-                return
+                return False
             await asyncio.sleep(random.uniform(0, 0.05))
         await self._remove_ghosts()
+        return True
 
     async def _remove_ghosts(self) -> None:
         ghosts = list(self._ghosts)

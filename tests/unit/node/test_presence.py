@@ -1,5 +1,5 @@
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
@@ -8,8 +8,9 @@ from node.presence import Presence
 from node.replay import Replays
 from node.session import ClientSession
 from router.codec import StoredMessage
+from router.errors import Unavailable
 from router.member import Member
-from router.model import START, EndpointId, Offset, UserId
+from router.model import START, EndpointId, Offset, Registered, Session, UserId
 from router.settings import Settings
 from router.store import scripts
 from router.store.embedded import EmbeddedServer
@@ -338,6 +339,30 @@ async def test_sessions_stay_when_the_store_goes_and_are_registered_when_it_is_b
     await eventually(registered_under_a_new_epoch)
     assert not session.closed
     assert socket.writes == []
+
+
+async def test_registering_again_is_tried_until_it_succeeds(
+    world: World, looks: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, _ = await world.welcomed()
+    attach, tries, told = world.member.transport.attach, 0, []
+
+    async def attach_the_third_time(sessions: Sequence[tuple[UserId, Session]]) -> Registered:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise Unavailable("the store", "its slot is served by nobody")
+        return await attach(sessions)
+
+    monkeypatch.setattr(world.member.transport, "attach", attach_the_third_time)
+    await looks.redis.delete(world.keys.routes(UserId("alice")))
+    world.presence.register_all(then=lambda: told.append(tries))
+
+    async def registered() -> bool:
+        return await looks.routes() == {world.field(session)}
+
+    await eventually(registered)
+    assert (tries, told) == (3, [1])
 
 
 async def forget_everything(looks: Store) -> None:
