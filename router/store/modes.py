@@ -36,7 +36,12 @@ def make_store(connector: Connector, name: str, **events: Any) -> Store:
         name: see `Link`.
         events: see `Link`; each of its connections has them.
     """
-    make_link: Callable[[Connector], Link] = lambda to: Link(to, name, **events)  # noqa: E731
-    if isinstance(connector, ClusterConnector):
-        return Cluster(connector, make_link)
-    return Single(make_link(connector))
+    if not isinstance(connector, ClusterConnector):
+        return Single(Link(connector, name, **events))
+    told: Callable[[], None] = events.pop("on_down", lambda: None)
+
+    def on_down() -> None:
+        connector.topology.doubt()  # a replica may be about to take its place, and nobody would say
+        told()
+
+    return Cluster(connector, lambda to: Link(to, name, on_down=on_down, **events))

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from router.aio import Router
-from router.errors import StoreRefused
+from router.errors import StoreRefused, Unavailable
 from router.model import Outcome, UserId
 from router.store.embedded import EmbeddedServer
 from scripts.measuring.redis_cluster import RedisCluster
@@ -194,6 +194,25 @@ async def test_a_master_is_killed_under_traffic_and_nothing_that_was_promised_is
         await traffic.some()
         await traffic.finish()
         await traffic.balance()
+
+
+async def test_who_says_nothing_while_a_master_is_replaced_finds_the_new_one(
+    well: RedisCluster, prefix: str
+) -> None:
+    async with Router.connect(well.url, fast_settings(prefix, well.url)) as router:
+        key = router.member.keys.routes(UserId("nobody"))
+        dies = well.master_of(key)
+        dies.kill()
+        await eventually(lambda: well.master_of(key) is not dies, 30.0, "a replica is promoted")
+        await asyncio.to_thread(well.settle)
+
+        async def answered() -> bool:
+            try:
+                return (await router.send("nobody", "x")).outcome is Outcome.OFFLINE
+            except Unavailable:
+                return False
+
+        await eventually(answered, 30.0, "the new master answers")
 
 
 async def test_a_silent_master_holds_up_only_what_it_has(
