@@ -98,6 +98,8 @@ class Watch:
     def answered(self, answer: int, sessions: int) -> None:
         """A receipt has come."""
         if answer in _PROOFS:
+            if self._pushed_at is None:  # a receipt may come before the reply to the push
+                self._pushed_at = time.time()
             word = Answer(answer).name.lower()
             self._note(Step.PROVED, f"{word} by {_counted(sessions)}")
 
