@@ -84,11 +84,12 @@ class Presence:
             deadline_s: how long that may take, seconds.
         """
         await self._sweeper.stop()
+        again, self._again = self._again, None
         if self._retry is not None:
             self._retry.cancel()
-        if self._again is not None:
-            self._again.cancel()
-            await asyncio.wait([self._again])
+        if again is not None:
+            again.cancel()
+            await asyncio.wait([again])
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(deadline_s):
                 if self._tasks:
@@ -136,7 +137,7 @@ class Presence:
 
     def _registered_again(self, task: asyncio.Task[bool], then: Callable[[], None]) -> None:
         then()
-        if task.cancelled():
+        if task is not self._again or task.cancelled():
             return  # it has begun anew, or we stop
         if task.exception() is not None:
             self.counts.failed("presence")
