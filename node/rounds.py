@@ -17,11 +17,11 @@ C = TypeVar("C", bound=Closable)
 
 
 class Rounds(Generic[C]):
-    """Takes turns among those that take part; who joins waits a full round first.
+    """Takes turns among those that take part; who joins comes after all who were there.
 
-    The more there are, the faster turns are taken. While many join at once a round may therefore
-    be short, but never shorter than half a period: whoever was asked something in one turn has as
-    long to answer before the next.
+    The more there are, the faster turns are taken. So a round may be short while many join at once;
+    but between two turns of one of them lies half a period at least, for whoever was asked
+    something in the first has as long to answer.
 
     Args:
         period_s: how long one round takes.

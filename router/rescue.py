@@ -27,9 +27,7 @@ from router.store.lease import Leases
 from router.store.remains import TOKEN_TTL_MS, Remains, Salvage
 
 _LOOK_S: Final = 3.0
-# All do the same, so in a large cluster as many look at each endpoint; that none of them does
-# happens once in nine million looks (e ** -16).
-LOOKED_AT: Final = 16
+LOOKED_AT: Final = 16  # all do the same, so about as many look at each endpoint
 _WIDER: Final = 4  # at so many more for each without a lease: where many died, few are left to look
 # A batch that takes longer is removed as far as it was sent on, which keeps the token. One that
 # outlived its token would be sent on again by the next rescuer, and the next, without end.

@@ -26,7 +26,7 @@ _MAX_SOCKET_BYTES: Final = 100  # sockaddr_un: 108 on Linux, 104 on macOS, the c
 # else puts there must not fill our memory when it is read.
 _MAX_VALUE_BYTES: Final = 32 * 1024 * 1024
 _MAX_LOG_BYTES: Final = 1024 * 1024
-_PORTS: Final = range(10_000, 32_768)  # above, Linux gives them to clients; macOS begins higher
+PORTS: Final = range(10_000, 32_768)  # above, Linux gives them to clients; macOS begins higher
 _PORT_LOOKS: Final = 16
 # "81:M 26 Jul 2025 12:13:14.123 # Bad file format": Redis marks what went wrong with a hash sign.
 _LOG_LINE: Final = re.compile(r"^\d+:[A-Z] .*?\d\.\d{3} ([.\-*#]) (.*)$")
@@ -158,7 +158,7 @@ def free_port(wanted: int) -> int:
     server is down for a moment, any connection of this machine could be given such a one.
     """
     first = [wanted] if wanted else []
-    for port in (*first, *random.sample(_PORTS, _PORT_LOOKS), 0):
+    for port in (*first, *random.sample(PORTS, _PORT_LOOKS), 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -3,10 +3,8 @@
 import random
 import socket
 from contextlib import ExitStack
-from typing import Final
 
-_LOWEST: Final = 10_000
-_CLIENTS: Final = 32_768  # where Linux begins; macOS begins higher
+from router.store.server_files import PORTS
 
 
 def free_port_range(count: int) -> int:
@@ -16,7 +14,7 @@ def free_port_range(count: int) -> int:
     program that wants one, or while it is started again, any connection could be given it.
     """
     while True:
-        first = random.randrange(_LOWEST, _CLIENTS - count)
+        first = random.choice(PORTS[:-count])
         with ExitStack() as stack:
             try:
                 for port in range(first, first + count):
