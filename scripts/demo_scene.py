@@ -24,7 +24,7 @@ from router.orphans import death_signal
 from scripts.measuring.ports import free_port_range
 
 SWITCHBOARD: Final = str(Path(sys.executable).with_name("switchboard"))
-WAIT_S: Final = 15.0
+WAIT_S: Final = 30.0
 LOG: Final = "up.log"
 
 

@@ -27,6 +27,7 @@ _KEYS_AT_ONCE: Final = 100
 _MIGRATE_MS: Final = 5_000
 _MEETINGS: Final = 4
 _MEETING_S: Final = 8.0
+_FAILOVER_S: Final = 6.0  # a replica tries for 5
 
 
 class RedisCluster(Together):
@@ -169,8 +170,7 @@ class RedisCluster(Together):
     def fail_over(self, master: Server) -> Server:
         """Let a replica take its master's place in order; return it when all know."""
         replica = self.replica_of(master)
-        replica.ask("CLUSTER", "FAILOVER")
-        until(lambda: replica.ask("ROLE")[0] == b"master", "the replica is the master")
+        until(lambda: _takes_over(replica), "the replica is the master")
         self.settle()
         return replica
 
@@ -231,6 +231,19 @@ class Moving:
         for server in (self._target, self._source, *self._cluster.masters()):
             if server.running:
                 server.ask("CLUSTER", "SETSLOT", self._slot, "NODE", target)
+
+
+def _takes_over(replica: Server) -> bool:
+    """Order a failover; say whether it came to pass: a replica that gives up does so silently."""
+
+    def done() -> bool:
+        return bool(replica.ask("ROLE")[0] == b"master")
+
+    if not done():
+        replica.ask("CLUSTER", "FAILOVER")
+        with suppress(ServersFailed):
+            until(done, "it is over", _FAILOVER_S)
+    return done()
 
 
 def _nodes(server: Server) -> list[Any]:

@@ -139,7 +139,10 @@ class Sentinels(Together):
     def fail_over(self) -> Server:
         """Let a replica take the master's place in order; return it."""
         before = self.master()
-        self.sentinels[0].ask("SENTINEL", "FAILOVER", NAME)
+        # It is refused while another is under way, or the Sentinel has not heard of the replicas
+        # for some seconds (NOGOODSLAVE).
+        ordered = ("SENTINEL", "FAILOVER", NAME)
+        until(lambda: bool(self.sentinels[0].ask(*ordered)), "a failover is ordered")
         until(lambda: self.master() is not before, "another is the master")
         return self.master()
 

@@ -1,12 +1,12 @@
 """Bare store servers as processes: what Clusters and Sentinels of a run are made of."""
 
-import contextlib
 import os
 import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +23,7 @@ from router.store.rights import USER, acl_line
 from scripts.measuring.ports import free_port_range
 
 HOST: Final = "127.0.0.1"
-START_S: Final = 20.0
+START_S: Final = 60.0
 _STEP_S: Final = 0.02
 
 
@@ -88,12 +88,16 @@ def until(holds: Callable[[], bool], what: str, within_s: float = START_S) -> No
         ServersFailed: it took too long.
     """
     give_up_at = time.monotonic() + within_s
+    last = ""
     while time.monotonic() < give_up_at:
-        with contextlib.suppress(RedisError, OSError):
+        try:
             if holds():
                 return
+            last = ""
+        except (RedisError, OSError) as refused:
+            last = f"; the last answer was: {refused}"
         time.sleep(_STEP_S)
-    raise ServersFailed(f"not within {within_s:g} s: {what}")
+    raise ServersFailed(f"not within {within_s:g} s: {what}{last}")
 
 
 class Server:
@@ -163,7 +167,7 @@ class Server:
         """Send the process a signal."""
         os.kill(self.pid, number)
 
-    @contextlib.contextmanager
+    @contextmanager
     def client(self) -> Iterator["Redis"]:
         """Return a blocking client that may do everything and repeats nothing."""
         client = Redis(

@@ -17,7 +17,7 @@ from tests.attacks.conftest import Victim
 from tests.support.clients import parse_frames
 from tests.support.tokens import token
 
-_DEADLINE_S: Final = 15.0
+_DEADLINE_S: Final = 30.0
 _MIB: Final = 1024 * 1024
 _JSON: Final = "switchboard.v1.json"
 _MSGPACK: Final = "switchboard.v1.msgpack"

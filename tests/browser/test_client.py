@@ -45,7 +45,7 @@ class Program:
 
     def until(self, condition: Callable[[], object], what: str) -> None:
         """Wait until `condition` holds; what it says reaches the node meanwhile."""
-        wait_until(lambda: self.tab.run("1") and condition(), what, 10)
+        wait_until(lambda: self.tab.run("1") and condition(), what)
 
     def expect(self, *lines: list[Any]) -> None:
         """Wait until it has logged exactly this."""

@@ -81,7 +81,7 @@ def _fill(scene: Scene) -> None:
         scene.pass_time(2_100)  # a look that is under way when its time comes is not begun again
         return page.locator("#nodes li").count() == 3
 
-    wait_until(are_listed, "the nodes are listed", 15.0)
+    wait_until(are_listed, "the nodes are listed")
     expect(page.locator("#people li")).to_have_count(1)
 
 

@@ -61,7 +61,7 @@ from router.orphans import death_signal
 from tests.support.documents import ROOT
 
 HERE: Final = Path(__file__).resolve().parent
-DEADLINE_S: Final = 20.0
+DEADLINE_S: Final = 30.0
 _STARTING_S: Final = 60.0
 _STOPPING_S: Final = 20.0
 Event = dict[str, Any]

@@ -52,17 +52,17 @@ async def test_its_sessions_are_sent_to_nodes_that_reach_the_store(
             results = [await router.send(f"u{n}", "there", timeout=1.0) for n in range(5)]
             return all(result.outcome is Outcome.DELIVERED for result in results)
 
-        await eventually(reached, 20.0)
+        await eventually(reached, 30.0)
         assert [await client.messages(1) for client in back] == [["there"]] * 5
         proxy.heal()
         await proxy.accept()
-        await eventually(lambda: cut.not_ready() is None, 20.0)
+        await eventually(lambda: cut.not_ready() is None, 30.0)
 
         async def no_route_to_the_cut_one() -> bool:
             fields = [field for n in range(5) for field in await cluster.routes(f"u{n}")]
             return len(fields) == 5 and not any(field.startswith("cut.") for field in fields)
 
-        await eventually(no_route_to_the_cut_one, 20.0)
+        await eventually(no_route_to_the_cut_one, 30.0)
 
 
 async def test_while_the_store_itself_is_away_sessions_stay_where_they_are(
@@ -83,7 +83,7 @@ async def test_while_the_store_itself_is_away_sessions_stay_where_they_are(
         assert [node.isolation.counts.sent_away for node in cluster.nodes] == [0, 0]
         own_store.launch()
         await eventually(own_store.ready)
-        await eventually(lambda: all(node.not_ready() is None for node in cluster.nodes), 20.0)
+        await eventually(lambda: all(node.not_ready() is None for node in cluster.nodes), 30.0)
         for client in clients:
             assert await client.nothing_came()
 
@@ -95,9 +95,9 @@ async def test_a_node_alone_keeps_its_sessions(store: EmbeddedServer, proxy: Pro
         alice = await cluster.connect(node, "alice")
         asked = noting(node)
         await proxy.refuse()
-        await eventually(lambda: len(asked) >= 2, 20.0)
+        await eventually(lambda: len(asked) >= 2, 30.0)
         await proxy.accept()
-        await eventually(lambda: node.not_ready() is None, 20.0)
+        await eventually(lambda: node.not_ready() is None, 30.0)
         assert await alice.nothing_came()
 
 
@@ -138,4 +138,4 @@ async def test_a_node_that_nobody_answers_is_the_one_that_is_cut_off(
         assert code == 1013
         assert asked[:3] == [None, None, None]
         await proxy.accept()
-        await eventually(lambda: node.not_ready() is None, 20.0)
+        await eventually(lambda: node.not_ready() is None, 30.0)

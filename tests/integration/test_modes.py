@@ -252,4 +252,4 @@ async def reachable(client: Client, send: Any) -> None:
         except (Unavailable, TimeoutError):
             return False
 
-    await eventually(came, 20.0)
+    await eventually(came, 30.0)

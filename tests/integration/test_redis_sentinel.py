@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from router.aio import Router
 from router.errors import StoreRefused, Unavailable
 from router.model import Outcome
 from scripts.measuring.sentinels import NAME, Sentinels
+from scripts.measuring.store_servers import Server
 from tests.support.cluster import Cluster, fast_settings
 from tests.support.traffic import Traffic
 from tests.support.valkey import admins, programs, several
@@ -78,10 +80,21 @@ async def test_after_a_failover_in_order_nobody_stays_with_the_old_master(
         assert (await router.send("nobody", 1)).outcome is Outcome.OFFLINE
         old = well.master()
         assert clients()
-        await asyncio.to_thread(well.fail_over)
-        await eventually(lambda: not clients(), 20.0, "everybody leaves the old master")
-        assert old.ask("ROLE")[0] == b"master"
-        await eventually(lambda: router_reaches(router), 20.0, "the new one is found")
+        with stays_master(old):
+            await asyncio.to_thread(well.fail_over)
+            await eventually(lambda: not clients(), 30.0, "everybody leaves the old master")
+            assert old.ask("ROLE")[0] == b"master"
+            await eventually(lambda: router_reaches(router), 30.0, "the new one is found")
+
+
+@contextmanager
+def stays_master(server: Server) -> Iterator[None]:
+    """Let no Sentinel make a server a replica meanwhile, however long that takes."""
+    server.ask("ACL", "SETUSER", "default", "-slaveof", "-replicaof")
+    try:
+        yield
+    finally:
+        server.ask("ACL", "SETUSER", "default", "+slaveof", "+replicaof")
 
 
 async def router_reaches(router: Router) -> bool:

@@ -75,7 +75,7 @@ class World:
                 return False
             return result.outcome is Outcome.DELIVERED
 
-        await eventually(arrives, 10.0, f"{user} is reached")
+        await eventually(arrives, 30.0, f"{user} is reached")
         while self.sent not in await self.clients[user].messages(1):
             pass
 
@@ -87,7 +87,7 @@ class World:
             nodes = {node.name for node in await self.router.nodes() if node.state == "live"}
             return online == list(users) and nodes >= {"n1", "n2"}
 
-        await eventually(so, 10.0, f"{users} are listed")
+        await eventually(so, 30.0, f"{users} are listed")
 
     def loops_live(self) -> None:
         assert [node.member.services.failures for node in self.cluster.nodes] == [0, 0]
@@ -159,7 +159,7 @@ async def test_strange_names_of_endpoints_hide_no_other_and_the_dead_are_rescued
     async def rescued() -> bool:
         return not await redis.exists(keys.open(dead), keys.inbox(dead), keys.done(dead))
 
-    await eventually(rescued, 20.0, "it is rescued")
+    await eventually(rescued, 30.0, "it is rescued")
     await world.reaches(ALICE)
     world.loops_live()
 

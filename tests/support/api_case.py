@@ -17,7 +17,7 @@ from router.settings import Settings
 from router.store.embedded import EmbeddedServer
 from tests.support.clients import Client
 
-DEADLINE_S = 20.0
+DEADLINE_S = 30.0
 T = TypeVar("T")
 
 

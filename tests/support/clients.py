@@ -17,7 +17,7 @@ from websockets.uri import parse_uri
 
 from node.frames import JSON_PROTOCOL, MSGPACK_PROTOCOL
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 Received = dict[str, Any]
 
 

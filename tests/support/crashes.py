@@ -196,13 +196,13 @@ class CrashWorld:
         await self.said()
         if not self.alice.clients or self.alice.client.connection.close_code is not None:
             assert await self.connect(self.lives)
-        await eventually(self._registry_is_right, 20.0)
+        await eventually(self._registry_is_right, 30.0)
         self.sent.append(Sent("after all", durable=True))
         self.sent[-1].result = await self._direct("after all")
-        await eventually(self._everything_is_there, 20.0)
+        await eventually(self._everything_is_there, 30.0)
         self._every_word_is_true()
         assert await self.bob.client.nothing_came()
-        await eventually(self._inboxes_are_empty, 20.0)
+        await eventually(self._inboxes_are_empty, 30.0)
 
     async def _direct(self, text: str) -> SendResult:
         async with self.cluster.router() as router:
@@ -235,7 +235,7 @@ class CrashWorld:
             listed = await self.cluster.redis.sismember(self.cluster.keys.endpoints, endpoint)
             return not left and not listed
 
-        await eventually(nothing_is_left, 20.0)
+        await eventually(nothing_is_left, 30.0)
 
     async def _registry_is_right(self) -> bool:
         fields = await self.cluster.routes("alice")

@@ -89,7 +89,7 @@ class NodeProcess:
             self.resume()
             self._process.terminate()
             with contextlib.suppress(AssertionError):
-                await eventually(lambda: self._process.poll() is not None, 10.0)
+                await eventually(lambda: self._process.poll() is not None, 30.0)
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()

@@ -17,7 +17,7 @@ _UPGRADE: Final = (
     "Sec-WebSocket-Version: 13",
     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
 )
-_DEADLINE_S: Final = 10.0
+_DEADLINE_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)

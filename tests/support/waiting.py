@@ -12,12 +12,12 @@ _STEP_S: Final = 0.002
 
 @overload
 async def eventually(
-    predicate: Callable[[], Awaitable[T]], deadline_s: float = 10.0, what: str = ""
+    predicate: Callable[[], Awaitable[T]], deadline_s: float = 30.0, what: str = ""
 ) -> T: ...
 @overload
-async def eventually(predicate: Callable[[], T], deadline_s: float = 10.0, what: str = "") -> T: ...
+async def eventually(predicate: Callable[[], T], deadline_s: float = 30.0, what: str = "") -> T: ...
 async def eventually(
-    predicate: Callable[[], T | Awaitable[T]], deadline_s: float = 10.0, what: str = ""
+    predicate: Callable[[], T | Awaitable[T]], deadline_s: float = 30.0, what: str = ""
 ) -> T:
     """Look again and again until `predicate()` is true, and return what it returned.
 
