@@ -26,7 +26,7 @@ _MAX_SOCKET_BYTES: Final = 100  # sockaddr_un: 108 on Linux, 104 on macOS, the c
 # else puts there must not fill our memory when it is read.
 _MAX_VALUE_BYTES: Final = 32 * 1024 * 1024
 _MAX_LOG_BYTES: Final = 1024 * 1024
-PORTS: Final = range(10_000, 32_768)  # above, Linux gives them to clients; macOS begins higher
+PORTS: Final = range(20_000, 32_768)  # above, Linux gives them to clients; macOS begins higher
 _PORT_LOOKS: Final = 16
 # "81:M 26 Jul 2025 12:13:14.123 # Bad file format": Redis marks what went wrong with a hash sign.
 _LOG_LINE: Final = re.compile(r"^\d+:[A-Z] .*?\d\.\d{3} ([.\-*#]) (.*)$")
