@@ -4,7 +4,7 @@ All keys of one command are in one slot (`router.keys`), so nothing else has to 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from hiredis import ReplyError
@@ -83,7 +83,7 @@ class Cluster(Store):
         self._links: dict[str, Link] = {}
         # One that never opens: where commands go whose key nobody has.
         self._nowhere = make_link(connector.aimed(connector.address, _no_master))
-        self._young: set[Link] = set()
+        self._young: dict[Link, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._opened = False
 
@@ -128,10 +128,13 @@ class Cluster(Store):
             await self._topology.close()
 
     async def _close_all(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
+        for opening in self._young.values():
+            opening.cancel()
+        while (
+            self._tasks
+        ):  # a link that is being ended would keep its connection if it were cancelled
             await asyncio.wait(self._tasks)
+        self._young.clear()
         links, self._links = self._links, {}
         for link in links.values():
             await link.end()
@@ -183,8 +186,7 @@ class Cluster(Store):
         link = self._links.get(address)
         if link is None:
             link = self._links[address] = self._new_link(address)
-            self._young.add(link)
-            self._begin(self._open(address, link))
+            self._young[link] = self._begin(self._open(address, link))
         return link
 
     def _new_link(self, address: str) -> Link:
@@ -194,15 +196,14 @@ class Cluster(Store):
         """Open one more link; where nobody answers, forget it: who needs it asks for it again."""
         try:
             await link.open()
-            if self._links.get(address) is not link:
-                await link.end()  # it is wanted no longer
         except SwitchboardError:
             if self._links.get(address) is link:
                 del self._links[address]
-            await link.end()
             self._topology.doubt()
         finally:
-            self._young.discard(link)
+            del self._young[link]
+            if self._links.get(address) is not link:  # it is wanted no longer
+                self._begin(link.end())
 
     def _changed(self) -> None:
         """Have a link to every master, and none to others."""
@@ -220,10 +221,11 @@ class Cluster(Store):
             for master in self._topology.masters
         )
 
-    def _begin(self, work: Any) -> None:
+    def _begin(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work, name="cluster link")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)

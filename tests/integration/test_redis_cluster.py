@@ -6,11 +6,16 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hiredis import ReplyError
 
 from router.aio import Router
 from router.errors import StoreRefused, Unavailable
 from router.model import Outcome, UserId
+from router.settings import RedisSettings
+from router.store.cluster import ClusterConnector
 from router.store.embedded import EmbeddedServer
+from router.store.modes import make_connector, make_store
+from router.store.topology import slot_of
 from scripts.measuring.redis_cluster import RedisCluster
 from scripts.measuring.store_servers import Server
 from tests.support.cluster import Cluster, endpoint_of, fast_settings
@@ -252,6 +257,22 @@ async def test_a_silent_master_holds_up_only_what_it_has(
         finally:
             silent.signal(signal.SIGCONT)
         await asyncio.wait(waiting)
+
+
+async def test_a_store_that_closes_ends_the_links_too_that_were_just_given_up(
+    well: RedisCluster,
+) -> None:
+    holder = well.master_of("x")
+    connector = make_connector(well.url, RedisSettings(mode="cluster"))
+    assert isinstance(connector, ClusterConnector)
+    store = make_store(connector, "closes")
+    await store.open()
+    link = store.redirected(ReplyError(f"ASK 1 {well.replica_of(holder).address}"))
+    await eventually(lambda: link.up and not store.coming(link))
+    # So it is looked who is needed still.
+    connector.topology.moved(slot_of("x"), another(well, holder).address)
+    await store.close()
+    await eventually(lambda: not link.up, what="its connection is closed")
 
 
 async def test_with_too_few_replicas_a_stored_message_is_called_neither_queued_nor_delivered(
