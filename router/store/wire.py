@@ -70,11 +70,15 @@ class Wire(asyncio.Protocol):
         self.reason = "closed by the store"  # why it is lost, when it is
         self._given_up = False
         self.lost = False
-        transport = cast(Any, connection)._writer.transport  # noqa: SLF001 - see above
-        self._transport = cast(asyncio.Transport, transport)
+        untyped, loop = cast(Any, connection), asyncio.get_running_loop()
+        self._transport = cast(asyncio.Transport, untyped._writer.transport)  # noqa: SLF001
         self._transport.set_protocol(self)
         self._linger(_DISCARD)
-        self._watch = asyncio.get_running_loop().call_later(_TICK_S, self._tick, 0)
+        self._watch = loop.call_later(_TICK_S, self._tick, 0)
+        if self._transport.is_closing() or untyped._reader.at_eof():  # noqa: SLF001
+            self._given_up = True
+            self._transport.abort()
+            loop.call_soon(self.connection_lost, None)  # redis-py's protocol was told, not this one
 
     def send(self, data: bytes, count: int, done: Done) -> None:
         """Write packed commands; `done` gets their replies.
@@ -165,7 +169,9 @@ class Wire(asyncio.Protocol):
             self.abort(f"internal fault: {exc!r}")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell everybody who waits, oldest first, then the owner."""
+        """Tell everybody who waits, oldest first, then the owner; once."""
+        if self.lost:
+            return
         self.lost = True
         self._watch.cancel()
         # redis-py would warn of an open connection; its StreamWriter has no transport any more.
@@ -192,6 +198,6 @@ class Wire(asyncio.Protocol):
 
     def _linger(self, option: bytes) -> None:
         end = self._transport.get_extra_info("socket")
-        if end is not None:  # else it has ended already
+        if end is not None and not self._transport.is_closing():  # else it has ended already
             with contextlib.suppress(OSError):  # the same, seen otherwise
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)

@@ -267,6 +267,23 @@ class TestLoss:
         assert heard.names == ["waits", "lost"]
         assert heard.of("lost")
 
+    @pytest.mark.parametrize("seen_at", ["its end", "its reset"])
+    async def test_a_connection_that_ended_before_the_wire_took_it_over_is_lost(
+        self, connector: Connector, proxy: Proxy, heard: Heard, redis: Redis, seen_at: str
+    ) -> None:
+        if seen_at == "its end":
+            connection: Any = await connector.connect()
+            redis.client_kill_filter(_type="normal", skipme=True)
+            await eventually(connection._reader.at_eof)
+        else:
+            connection = await Connector(proxy.url, RedisSettings()).connect()
+            proxy.reset_all()
+            await eventually(connection._reader.exception)
+        wire = Wire(connection, heard.push, heard.lost, 60.0)
+        wire.send(pack("PING"), 1, heard.done("ping"))
+        await eventually(lambda: wire.lost)
+        assert heard.names == ["ping", "lost"]
+
     async def test_a_reply_that_never_came_is_not_the_next_ones(
         self, shaky_wire: Wire, heard: Heard, proxy: Proxy, redis: Redis, keys: Keys
     ) -> None:
