@@ -23,8 +23,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="module")
 def figures(kind: str) -> dict[str, Any]:
-    """Return what some seconds of a kind of store have come to."""
-    ended = run(*RUN, "--store", kind, *SMALL, "--seed", "1", "--json", limit_s=280)
+    """Return what some seconds of a kind of store have come to.
+
+    What this seed breaks first of the store is a master: a later step is left out where a slow
+    machine has not mended the one before.
+    """
+    ended = run(*RUN, "--store", kind, *SMALL, "--seed", "4", "--json", limit_s=280)
     assert ended.returncode == 0, ended.stderr
     found: dict[str, Any] = json.loads(ended.stdout)
     return found

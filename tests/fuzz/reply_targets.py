@@ -59,6 +59,9 @@ class _Transport(asyncio.Transport):
     def abort(self) -> None:
         self.aborted = True
 
+    def is_closing(self) -> bool:
+        return self.aborted
+
 
 class _Writer:
     def __init__(self) -> None:
@@ -70,6 +73,7 @@ class _Connection:
 
     def __init__(self) -> None:
         self._writer = _Writer()
+        self._reader = asyncio.StreamReader(loop=_loop)
 
 
 def replies(data: bytes) -> None:

@@ -3,11 +3,14 @@
 import asyncio
 import itertools
 from collections import defaultdict
+from collections.abc import AsyncIterator
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from router.model import UserId
+from router.store.embedded import EmbeddedServer
 from tests.support.clients import Client
 from tests.support.cluster import Cluster, fields_of
 from tests.support.waiting import eventually
@@ -72,6 +75,15 @@ class Crowd:
             for client in clients:
                 client.greeting = await client.expect("welcome")
         return here
+
+
+@pytest.fixture
+async def cluster(store: EmbeddedServer) -> AsyncIterator[Cluster]:
+    """Nodes whose leases do not end while this process is busy with two dozen clients at once."""
+    async with Cluster(
+        store.address.url, nodes=3, lease={"ttl_s": 20.0, "heartbeat_s": 1.0}
+    ) as found:
+        yield found
 
 
 @settings(

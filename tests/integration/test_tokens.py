@@ -200,7 +200,7 @@ class TestInsideAProgram:
             if name == "banned":
                 raise Unauthenticated("banned since Monday")
             if name == "brief":
-                return Identity(UserId("brief"), expires_at=time.time() + 0.1)
+                return Identity(UserId("brief"), expires_at=time.time() + 1.0)
             return name or None
 
         async def on_message(caller: Any, data: Any) -> Any:

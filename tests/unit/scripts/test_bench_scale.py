@@ -123,6 +123,7 @@ class TestPeople:
 
 
 class TestTheCommand:
+    @pytest.mark.timeout(300)
     @pytest.mark.parametrize("program", programs(), ids=lambda program: program.name)
     def test_a_small_run_shows_every_figure(self, tmp_path: Path, program: Program) -> None:
         run = subprocess.run(
@@ -145,7 +146,7 @@ class TestTheCommand:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=280,
             check=False,
         )
         assert run.returncode == 0, run.stderr
