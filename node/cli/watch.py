@@ -61,8 +61,8 @@ async def _watch(invocation: Invocation, interval_s: float, once: bool) -> None:
         looker = _Looker(router)
         plain = _print_line if invocation.as_json else _print_picture(console)
         if once:
-            heartbeat_s = invocation.settings.lease.heartbeat_s
-            plain(looker, await looker.look_until_known(heartbeat_s))
+            # By then a node has beaten again, if late, or its lease has ended.
+            plain(looker, await looker.look_until_known(invocation.settings.lease.ttl_s))
         elif invocation.as_json or not console.is_terminal or console.is_dumb_terminal:
             await _go_on(looker, plain, interval_s)
         else:

@@ -1,5 +1,6 @@
 """Ports for programs that are about to be started."""
 
+import atexit
 import random
 import socket
 from collections import deque
@@ -15,6 +16,12 @@ PORTS: Final = range(10_000, 20_000)
 # none of our programs wants. The oldest are let go: whoever asked listens there by then.
 _promises: Final[deque[ExitStack]] = deque()
 _KEPT: Final = 64
+
+
+@atexit.register
+def _let_go() -> None:
+    while _promises:
+        _promises.popleft().close()
 
 
 def free_port_range(count: int) -> int:

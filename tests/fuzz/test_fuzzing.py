@@ -20,6 +20,7 @@ def explore(count: int, seed: int, folder: Path) -> None:
     assert all(report.inputs[name] for name in TARGETS)
 
 
+@pytest.mark.timeout(600)
 def test_twenty_thousand_inputs_find_nothing(tmp_path: Path) -> None:
     explore(20_000, 1, tmp_path)
 
