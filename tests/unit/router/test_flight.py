@@ -1,6 +1,8 @@
 """What is sent again, where, and what never is; on two real connections to one store."""
 
 import asyncio
+import errno
+import os
 import random
 from collections.abc import AsyncIterator
 from typing import Any
@@ -273,7 +275,10 @@ class TestWhatMayHaveRun:
         proxy.when(b"INCRBY", fault)
         (answer,) = await ways.fly(*increment(counters[0]))
         assert (type(answer), answer.sent) == (NoReply, True)
-        assert (answer.address, answer.reason) == (ways.here.address, ways.here.reason)
+        assert answer.address == ways.here.address
+        assert (
+            os.strerror(errno.ECONNRESET) in answer.reason
+        )  # not the link's own: it may be up again
         await eventually(lambda: ways.here.up)
         assert counters.ran(0) == [ran]
 
