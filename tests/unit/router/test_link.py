@@ -285,7 +285,7 @@ class TestReconnecting:
             link.send(pack("BLPOP", "none", 0), 1, lambda replies: events.append(str(replies)))
             proxy.reset_all()
             await eventually(lambda: "down" in events)
-            assert events == ["up", "None", "down"]
+            assert events[:3] == ["up", "None", "down"]  # it may be up again already
 
     async def test_it_goes_on_trying_while_nobody_is_there(
         self, shaky_link: Link, proxy: Proxy

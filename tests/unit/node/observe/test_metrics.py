@@ -1,8 +1,10 @@
 """`/metrics` of a real node, read by the parsers of prometheus-client."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
+from unittest.mock import patch
 
 from prometheus_client import Metric as Family
 from prometheus_client.openmetrics.parser import (
@@ -12,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from node.observe.catalog import METRICS
 from router.model import UserId
+from router.store.connect import Connector
 from tests.support.api_case import ApiCase
 from tests.support.waiting import eventually
 
@@ -132,9 +135,16 @@ class MetricsTest(ApiCase):
             assert found[name].samples[0].value > 0
 
     def test_without_the_store_all_but_the_length_of_the_inbox_is_shown(self) -> None:
-        self.node.member.store.link_of("").abort("for the test")
-        self.until(lambda: not self.node.member.store.up)
-        found = self.scrape()
+        may_return = asyncio.Event()
+
+        async def turn(_: Connector) -> None:
+            await may_return.wait()
+
+        with patch.object(Connector, "turn", turn):
+            self.node.member.store.link_of("").abort("for the test")
+            self.until(lambda: not self.node.member.store.up)
+            found = self.scrape()
+            may_return.set()
         assert found["switchboard_store_up"].samples[0].value == 0
         assert found["switchboard_inbox_messages"].samples == []
         assert found["switchboard_ready"].samples[0].value == 0
