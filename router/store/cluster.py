@@ -130,9 +130,8 @@ class Cluster(Store):
     async def _close_all(self) -> None:
         for opening in self._young.values():
             opening.cancel()
-        while (
-            self._tasks
-        ):  # a link that is being ended would keep its connection if it were cancelled
+        # Not those that are being ended: cancelled, they would keep their connections.
+        while self._tasks:
             await asyncio.wait(self._tasks)
         self._young.clear()
         links, self._links = self._links, {}

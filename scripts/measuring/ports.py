@@ -7,7 +7,8 @@ from collections import deque
 from contextlib import ExitStack
 from typing import Final
 
-HOST: Final = "127.0.0.1"
+from router.store.server_files import HOST
+
 # Below those that the system gives to clients: between a look and the start of the program that
 # wants a port, or while it is started again, any connection could be given it. The embedded store
 # takes its own from those in between.

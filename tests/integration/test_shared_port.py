@@ -18,7 +18,9 @@ from tests.support.clients import Client
 from tests.support.node_processes import NodeProcess, ProcessCluster
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.skipif("sys.platform != 'linux'")
+pytestmark = pytest.mark.skipif(
+    "sys.platform != 'linux'", reason="only Linux spreads connections over those who share a port"
+)
 _WORKERS: Final = 4
 
 

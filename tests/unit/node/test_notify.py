@@ -27,7 +27,7 @@ def test_it_hears_each_state_as_a_datagram(tmp_path: Path) -> None:
         assert told(manager) == [b"READY=1", b"STOPPING=1"]
 
 
-@pytest.mark.skipif("sys.platform != 'linux'")
+@pytest.mark.skipif("sys.platform != 'linux'", reason="only Linux has names without files")
 def test_its_socket_may_have_no_file(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(f"\0{tmp_path}")

@@ -12,7 +12,9 @@ from node.shared_port import begin_nothing
 from scripts.measuring.ports import free_port_range
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.skipif("sys.platform != 'linux'")
+pytestmark = pytest.mark.skipif(
+    "sys.platform != 'linux'", reason="only Linux spreads connections over those who share a port"
+)
 _HELLO: Final = b"hello"
 
 

@@ -276,9 +276,8 @@ class TestWhatMayHaveRun:
         (answer,) = await ways.fly(*increment(counters[0]))
         assert (type(answer), answer.sent) == (NoReply, True)
         assert answer.address == ways.here.address
-        assert (
-            os.strerror(errno.ECONNRESET) in answer.reason
-        )  # not the link's own: it may be up again
+        # Not held against the link's own reason: it may be up again.
+        assert os.strerror(errno.ECONNRESET) in answer.reason
         await eventually(lambda: ways.here.up)
         assert counters.ran(0) == [ran]
 
